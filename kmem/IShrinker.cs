@@ -1,0 +1,22 @@
+namespace ZfsLite.Kmem;
+
+/// <summary>What a direct reclaimer or kswapd lets a shrinker do.</summary>
+/// <param name="MayEnterFs">__GFP_FS: the shrinker may open transactions and take file system locks.</param>
+/// <param name="IsKswapd">The caller is kswapd.</param>
+public readonly record struct ShrinkControl(bool MayEnterFs, bool IsKswapd);
+
+/// <summary>Something that can give memory back. Runs in the thread of whoever needs memory.</summary>
+public interface IShrinker
+{
+    /// <summary>Returned by Scan: nothing can be done in this context.</summary>
+    const long Stop = -1;
+
+    /// <summary>Name, for statistics.</summary>
+    string Name { get; }
+
+    /// <summary>How many objects could go. No lock that a sleeping allocation is made under may be taken except by try.</summary>
+    long Count(in ShrinkControl control);
+
+    /// <summary>Frees up to <paramref name="toScan"/> objects; returns how many went, or <see cref="Stop"/>.</summary>
+    long Scan(in ShrinkControl control, long toScan);
+}

@@ -1,0 +1,17 @@
+namespace ZfsLite.Kmem.Spl;
+
+/// <summary>
+/// Something that a thread can wait for: a lock, a condition, a txg to open, dirty space, memory. It knows who can end the
+/// wait, so that the wait-for graph of all blocked threads can be drawn and a cycle in it proven.
+/// </summary>
+public interface IWaitable
+{
+    /// <summary>What is waited for, in a few words ("mutex zfs_znode", "txg 12 to open").</summary>
+    string WaitName { get; }
+
+    /// <summary>
+    /// Adds every thread that must act before the wait can end. Called with no lock held, on a best-effort snapshot. A
+    /// waitable that any of several threads may end adds none unless all of them are needed: an edge claims "can't go on without".
+    /// </summary>
+    void CollectOwners(ICollection<Kthread> owners);
+}

@@ -1,0 +1,2 @@
+Console.Error.WriteLine("zfslite: not built yet");
+return 2;
