@@ -1,0 +1,81 @@
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+using ZfsLite.Txn;
+
+namespace ZfsLite.Tests.Txn;
+
+/// <summary>Runs a test body with a small arena; a body that hangs fails with the wait-for graph.</summary>
+internal static class World
+{
+    private const long LimitNs = 60_000_000_000;
+
+    public static void Run(Action body, KmemPolicy policy = KmemPolicy.Fstrans) => RunOs(body, policy);
+
+    /// <summary>Runs the body with a started engine, and stops the engine after it.</summary>
+    public static void Engine(Action<TxgEngine, FakeHost> body, TxgOptions? options = null, KmemPolicy policy = KmemPolicy.Fstrans) => Run(
+        () =>
+        {
+            var host = new FakeHost();
+            var engine = new TxgEngine(host, options ?? new TxgOptions { DirtyMaxBytes = 1_000_000 });
+            engine.Start();
+            body(engine, host);
+            engine.Stop();
+            Assert.Equal(0, engine.DirtyBytes);
+            Assert.Equal(0, engine.Stats.ExcessUndirtyBytes);
+        },
+        policy);
+
+    /// <summary>Waits until a condition holds; fails after 20 s.</summary>
+    public static void Until(Func<bool> condition, string what)
+    {
+        long deadline = Kclock.NowNs + 20_000_000_000;
+        while (!condition())
+        {
+            Assert.True(Kclock.NowNs < deadline, "never happened: " + what);
+            Kthread.Sleep(1_000_000);
+        }
+    }
+
+    /// <summary>True once the thread is blocked on something whose name contains the text.</summary>
+    public static bool IsWaiting(Kthread thread, string text) =>
+        thread.WaitingFor?.WaitName.Contains(text, StringComparison.Ordinal) == true;
+
+    private static void RunOs(Action body, KmemPolicy policy)
+    {
+        KmemSystem.Init(new KmemOptions { ArenaBytes = 16 << 20, Policy = policy });
+        try
+        {
+            Exception? failure = null;
+            int done = 0;
+            Kthread.Start("test", () =>
+            {
+                try
+                {
+                    body();
+                }
+#pragma warning disable CA1031 // Carried to the test's own thread.
+                catch (Exception e)
+                {
+                    failure = e;
+                }
+#pragma warning restore CA1031
+                Katomic.Store(ref done, 1);
+            });
+            long deadline = Kclock.NowNs + LimitNs;
+            while (Katomic.Load(ref done) == 0)
+            {
+                Assert.True(Kclock.NowNs < deadline, "the test hangs");
+                Kthread.Sleep(1_000_000);
+            }
+
+            if (failure is not null)
+            {
+                throw new InvalidOperationException("test body failed: " + failure.Message, failure);
+            }
+        }
+        finally
+        {
+            KmemSystem.Shutdown();
+        }
+    }
+}
