@@ -1,3 +1,4 @@
+using ZfsLite.Kmem.Spl;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
@@ -34,6 +35,12 @@ public sealed unsafe class Dnode : TxHoldable
 
     /// <summary>Bytes on disk, as of the last synced txg.</summary>
     public long UsedBytes { get; }
+
+    /// <summary>Orders lookups and changes of the contents by whoever gives them a meaning (a ZAP).</summary>
+    public Krwlock ContentLock { get; } = new("dn_content");
+
+    /// <summary>What the interpreter of the contents keeps in memory (a ZAP's index). Disposed, if it can be, when the dnode leaves memory.</summary>
+    public object? UserData { get; set; }
 
     /// <summary>Call before changing <see cref="Bonus"/>, inside an assigned tx that holds this dnode.</summary>
     public void DirtyBonus(DmuTx tx) => throw new NotSupportedException();
