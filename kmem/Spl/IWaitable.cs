@@ -14,4 +14,7 @@ public interface IWaitable
     /// waitable that any of several threads may end adds none unless all of them are needed: an edge claims "can't go on without".
     /// </summary>
     void CollectOwners(ICollection<Kthread> owners);
+
+    /// <summary>True if a long wait here is normal (a worker without work): no stack is recorded, no watchdog barks.</summary>
+    bool IsIdle => false;
 }

@@ -61,21 +61,45 @@ public static class Katomic
         return Interlocked.Exchange(ref location, value);
     }
 
-    /// <summary>Reads with acquire order.</summary>
+    /// <summary>Stores and returns the old value.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static long Load(ref long location) => Volatile.Read(ref location);
+    public static long Exchange(ref long location, long value)
+    {
+        Point();
+        return Interlocked.Exchange(ref location, value);
+    }
 
     /// <summary>Reads with acquire order.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int Load(ref int location) => Volatile.Read(ref location);
+    public static long Load(ref long location)
+    {
+        Point();
+        return Volatile.Read(ref location);
+    }
+
+    /// <summary>Reads with acquire order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Load(ref int location)
+    {
+        Point();
+        return Volatile.Read(ref location);
+    }
 
     /// <summary>Writes with release order.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(ref long location, long value) => Volatile.Write(ref location, value);
+    public static void Store(ref long location, long value)
+    {
+        Point();
+        Volatile.Write(ref location, value);
+    }
 
     /// <summary>Writes with release order.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(ref int location, int value) => Volatile.Write(ref location, value);
+    public static void Store(ref int location, int value)
+    {
+        Point();
+        Volatile.Write(ref location, value);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Point()

@@ -7,9 +7,13 @@ namespace ZfsLite.Kmem.Spl;
 public sealed class Kcondvar(string name) : IWaitable
 {
     private WaitQueue _queue;
+    private int _epoch;
 
     /// <inheritdoc/>
     public string WaitName => $"condition {name}";
+
+    /// <summary>True if somebody waits: exact with the mutex held.</summary>
+    public bool HasWaiters => !_queue.IsEmpty && (!SplPlatform.IsSimulated || _epoch == SimBackend.Epoch);
 
     /// <inheritdoc/>
     public void CollectOwners(ICollection<Kthread> owners)
@@ -21,37 +25,28 @@ public sealed class Kcondvar(string name) : IWaitable
     /// <param name="reason">What is waited for and who can end it; null: this condition, unknown waker.</param>
     public void Wait(Kmutex mutex, IWaitable? reason = null) => WaitUntil(mutex, long.MaxValue, reason);
 
-    /// <summary>As Wait, until a deadline in <see cref="Kclock.NowNs"/> terms.</summary>
+    /// <summary>
+    /// As Wait, until a deadline in <see cref="Kclock.NowNs"/> terms. The operating system adds its timer slack, about 60 µs.
+    /// </summary>
     /// <returns>False when the deadline passed before a signal.</returns>
     public bool WaitUntil(Kmutex mutex, long deadlineNs, IWaitable? reason = null)
     {
         Kthread self = Kthread.Current;
+        if (!mutex.IsHeld)
+        {
+            throw new InvalidOperationException($"{self} waits for condition {name} without holding mutex {mutex.Name}");
+        }
+
+        if (SplPlatform.IsSimulated)
+        {
+            Refresh();
+        }
+
         _queue.Lock();
         _queue.Enqueue(self);
         _queue.Unlock();
         mutex.Exit();
-        bool signalled = true;
-        while (true)
-        {
-            bool woken = self.ParkUntil(deadlineNs, reason ?? this);
-            _queue.Lock();
-            if (!self.InWaitQueue)
-            {
-                _queue.Unlock();
-                break;
-            }
-
-            if (!woken)
-            {
-                _queue.Remove(self);
-                _queue.Unlock();
-                signalled = false;
-                break;
-            }
-
-            _queue.Unlock();
-        }
-
+        bool signalled = ParkInQueue(self, deadlineNs, reason ?? this);
         mutex.Enter();
         return signalled;
     }
@@ -59,7 +54,7 @@ public sealed class Kcondvar(string name) : IWaitable
     /// <summary>Wakes one waiter.</summary>
     public void Signal()
     {
-        if (_queue.IsEmpty)
+        if (!HasWaiters)
         {
             return;
         }
@@ -73,9 +68,43 @@ public sealed class Kcondvar(string name) : IWaitable
     /// <summary>Wakes all waiters.</summary>
     public void Broadcast()
     {
-        while (!_queue.IsEmpty)
+        while (HasWaiters)
         {
             Signal();
+        }
+    }
+
+    private bool ParkInQueue(Kthread self, long deadlineNs, IWaitable reason)
+    {
+        while (true)
+        {
+            bool woken = self.ParkUntil(deadlineNs, reason);
+            _queue.Lock();
+            bool queued = self.InWaitQueue;
+            if (queued && !woken)
+            {
+                _queue.Remove(self);
+            }
+
+            _queue.Unlock();
+            if (!queued)
+            {
+                return true;
+            }
+
+            if (!woken)
+            {
+                return false;
+            }
+        }
+    }
+
+    private void Refresh()
+    {
+        if (_epoch != SimBackend.Epoch)
+        {
+            _epoch = SimBackend.Epoch;
+            _queue = default;
         }
     }
 }

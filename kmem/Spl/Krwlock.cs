@@ -2,26 +2,36 @@ namespace ZfsLite.Kmem.Spl;
 
 /// <summary>
 /// A readers-writer lock (krwlock_t). A queued writer keeps new readers out, so reading twice in one thread may deadlock and
-/// is an error.
+/// is an error. The name is its lock class (<see cref="LockOrder"/>).
 /// </summary>
-public sealed class Krwlock(string name) : IWaitable
+public sealed class Krwlock : IWaitable
 {
     private const int Writer = -1;
+
+    private readonly LockClass _class;
 
     // -1 a writer, 0 free, n readers.
     private int _state;
     private int _waiters;
+    private int _epoch;
     private Kthread? _writer;
     private WaitQueue _queue;
 
+    /// <summary>Makes a free lock.</summary>
+    /// <param name="name">Its lock class.</param>
+    public Krwlock(string name) => _class = LockOrder.Class(name);
+
     /// <inheritdoc/>
-    public string WaitName => $"rwlock {name}";
+    public string WaitName => $"rwlock {_class.Name}";
 
     /// <summary>The lock class.</summary>
-    public string Name => name;
+    public string Name => _class.Name;
 
-    /// <summary>True if the calling thread holds it for writing.</summary>
+    /// <summary>True if the calling thread holds it for writing (RW_WRITE_HELD).</summary>
     public bool IsWriteHeld => ReferenceEquals(_writer, Kthread.Current);
+
+    /// <summary>True if the calling thread holds it for reading (RW_READ_HELD).</summary>
+    public bool IsReadHeld => !IsWriteHeld && Kthread.Current.Holds(this);
 
     /// <inheritdoc/>
     public void CollectOwners(ICollection<Kthread> owners)
@@ -42,16 +52,64 @@ public sealed class Krwlock(string name) : IWaitable
     }
 
     /// <summary>Takes the lock for reading.</summary>
-    public void EnterRead() => Enter(false);
+    public void EnterRead() => Enter(false, _class.Id);
 
     /// <summary>Takes the lock for writing.</summary>
-    public void EnterWrite() => Enter(true);
+    public void EnterWrite() => Enter(true, _class.Id);
+
+    /// <summary>As EnterRead while a lock of the same class is held, in an order that the caller answers for.</summary>
+    /// <param name="level">1 for the first lock below, up to 7.</param>
+    public void EnterReadNested(int level) => Enter(false, _class.Nested(level).Id);
+
+    /// <summary>As EnterWrite while a lock of the same class is held, in an order that the caller answers for.</summary>
+    /// <param name="level">1 for the first lock below, up to 7.</param>
+    public void EnterWriteNested(int level) => Enter(true, _class.Nested(level).Id);
 
     /// <summary>Takes the lock for reading if that needs no wait.</summary>
     public bool TryEnterRead() => TryEnter(false);
 
     /// <summary>Takes the lock for writing if that needs no wait.</summary>
     public bool TryEnterWrite() => TryEnter(true);
+
+    /// <summary>Turns the caller's read hold into a write hold, if it is the only reader (rw_tryupgrade). Never waits.</summary>
+    public bool TryUpgrade()
+    {
+        Kthread self = Kthread.Current;
+        if (SplPlatform.IsSimulated)
+        {
+            SimBackend.Point();
+        }
+
+        if (!self.Holds(this) || ReferenceEquals(_writer, self))
+        {
+            throw new InvalidOperationException($"{self} upgrades rwlock {Name}, which it does not hold for reading");
+        }
+
+        if (Interlocked.CompareExchange(ref _state, Writer, 1) != 1)
+        {
+            return false;
+        }
+
+        _writer = self;
+        return true;
+    }
+
+    /// <summary>Turns the caller's write hold into a read hold (rw_downgrade).</summary>
+    public void Downgrade()
+    {
+        Kthread self = Kthread.Current;
+        if (!ReferenceEquals(_writer, self))
+        {
+            throw new InvalidOperationException($"{self} downgrades rwlock {Name}, which it does not hold for writing");
+        }
+
+        _writer = null;
+        Interlocked.Exchange(ref _state, 1);
+        if (Volatile.Read(ref _waiters) != 0)
+        {
+            Wake();
+        }
+    }
 
     /// <summary>Releases the lock, however it is held.</summary>
     public void Exit()
@@ -63,12 +121,11 @@ public sealed class Krwlock(string name) : IWaitable
         }
 
         self.PopHeld(this);
-        int after;
+        int after = 0;
         if (ReferenceEquals(_writer, self))
         {
             _writer = null;
             Interlocked.Exchange(ref _state, 0);
-            after = 0;
         }
         else
         {
@@ -87,6 +144,7 @@ public sealed class Krwlock(string name) : IWaitable
         if (SplPlatform.IsSimulated)
         {
             SimBackend.Point();
+            Refresh();
         }
 
         if (!TryTake(write, Volatile.Read(ref _waiters) != 0))
@@ -94,34 +152,50 @@ public sealed class Krwlock(string name) : IWaitable
             return false;
         }
 
-        Took(self, write);
+        Took(self, write, _class.Id | LockOrder.Try);
         return true;
     }
 
-    private void Enter(bool write)
+    private void Enter(bool write, int classId)
     {
         Kthread self = Kthread.Current;
         if (SplPlatform.IsSimulated)
         {
             SimBackend.Point();
+            Refresh();
         }
+
+        LockOrder.Check(self, this, classId);
 
         if (!TryTake(write, Volatile.Read(ref _waiters) != 0))
         {
             EnterSlow(self, write);
         }
 
-        Took(self, write);
+        Took(self, write, classId);
     }
 
-    private void Took(Kthread self, bool write)
+    /// <summary>Simulator: a lock that outlived its world is free in the next one.</summary>
+    private void Refresh()
+    {
+        if (_epoch != SimBackend.Epoch)
+        {
+            _epoch = SimBackend.Epoch;
+            _state = 0;
+            _waiters = 0;
+            _writer = null;
+            _queue = default;
+        }
+    }
+
+    private void Took(Kthread self, bool write, int classWord)
     {
         if (write)
         {
             _writer = self;
         }
 
-        self.PushHeld(this);
+        self.PushHeld(this, classWord);
     }
 
     private bool TryTake(bool write, bool queued)
@@ -150,7 +224,7 @@ public sealed class Krwlock(string name) : IWaitable
     {
         if (self.Holds(this))
         {
-            throw new InvalidOperationException($"{self} enters rwlock {name}, which it holds already");
+            throw new InvalidOperationException($"{self} enters rwlock {Name}, which it holds already");
         }
 
         self.WantsWrite = write;

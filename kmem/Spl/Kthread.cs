@@ -5,25 +5,20 @@ namespace ZfsLite.Kmem.Spl;
 /// <summary>
 /// A thread of the small kernel. A Kthread carries its marks (<see cref="Flags"/>), the locks it holds and, while blocked,
 /// the record of what it waits for. A thread that was not started here (a test's main thread) is adopted at first use.
+/// State of a thread belongs here, never in thread statics: the simulator reuses its operating system threads.
 /// </summary>
-public sealed class Kthread
+public sealed partial class Kthread
 {
-    private const int MaxHeldLocks = 48;
-
     [ThreadStatic]
     private static Kthread? t_current;
 
     private static readonly object s_allLock = new();
-    private static readonly List<Kthread> s_all = [];
+    private static List<Kthread> s_all = [];
     private static int s_nextId;
 
-    private readonly object _parkLock = new();
-    private bool _permit;
-    private readonly IWaitable?[] _held = new IWaitable?[MaxHeldLocks];
-    private int _heldCount;
+    private readonly JoinWait _joinWait;
     private Action? _body;
     private bool _exited;
-    private readonly JoinWait _joinWait;
 
     /// <summary>Next in the one queue this thread may be in (mutex, rwlock or condition variable).</summary>
     internal Kthread? NextWaiter;
@@ -37,12 +32,16 @@ public sealed class Kthread
     /// <summary>State of the simulator for this thread; null on the OS back end.</summary>
     internal object? SimState;
 
+    /// <summary>A wake-up that came outside a simulated run.</summary>
+    internal bool SimPermit;
+
     private Kthread(string name)
     {
         Name = name;
         Id = Interlocked.Increment(ref s_nextId);
         Cpu = Id % CpuCount;
         _joinWait = new JoinWait(this);
+        InitPark();
     }
 
     /// <summary>Virtual CPUs: what per-CPU structures are sized by. At least 2.</summary>
@@ -54,6 +53,12 @@ public sealed class Kthread
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => t_current ?? Adopt();
     }
+
+    /// <summary>
+    /// Called in a thread whose body threw, on the OS back end. Null (the default): the exception is printed and the process
+    /// aborted, since a thread that died may have left locks held. In the simulator the run fails instead.
+    /// </summary>
+    public static Action<Kthread, Exception>? UnhandledException { get; set; }
 
     /// <summary>Name, for reports.</summary>
     public string Name { get; }
@@ -67,44 +72,33 @@ public sealed class Kthread
     /// <summary>Marks of this thread. Written by the thread itself only.</summary>
     public ThreadFlags Flags;
 
-    /// <summary>What the thread is blocked on, or null while it runs.</summary>
-    public IWaitable? WaitingFor { get; private set; }
-
-    /// <summary>Since when it has been blocked, <see cref="Kclock.NowNs"/>.</summary>
-    public long WaitSinceNs { get; private set; }
-
-    /// <summary>The managed stack of a wait that turned slow, recorded by the thread itself; null otherwise.</summary>
-    public string? WaitStack { get; private set; }
-
-    /// <summary>After how many nanoseconds a wait is slow and records its own stack. Default 1 s.</summary>
-    public static long SlowWaitNs { get; set; } = 1_000_000_000;
+    /// <summary>An object the memory layer hangs on the thread.</summary>
+    public object? KmemState { get; set; }
 
     /// <summary>An object the transaction layer hangs on the thread: the assigned transactions it holds.</summary>
     public object? TxState { get; set; }
 
+    /// <summary>An object the file system layer hangs on the thread.</summary>
+    public object? FsState { get; set; }
+
     /// <summary>Starts a thread.</summary>
     public static Kthread Start(string name, Action body)
     {
-        var thread = new Kthread(name) { _body = body };
-        lock (s_allLock)
-        {
-            s_all.Add(thread);
-        }
-
+        Kthread thread = Create(name, body);
         if (SplPlatform.IsSimulated)
         {
             SimBackend.Start(thread);
         }
         else
         {
-            var os = new Thread(static o => ((Kthread)o!).Run(), 1 << 20) { IsBackground = true, Name = name };
+            var os = new Thread(static o => ((Kthread)o!).RunOs(), 1 << 20) { IsBackground = true, Name = name };
             os.Start(thread);
         }
 
         return thread;
     }
 
-    /// <summary>All living threads, adopted ones included: a snapshot.</summary>
+    /// <summary>All living threads, adopted ones included, in order of creation: a snapshot.</summary>
     public static Kthread[] All()
     {
         lock (s_allLock)
@@ -132,7 +126,7 @@ public sealed class Kthread
         long deadline = Kclock.NowNs + ns;
         while (Kclock.NowNs < deadline)
         {
-            self.ParkUntil(deadline, SleepWait.Instance);
+            self.ParkUntil(deadline, s_sleep);
         }
     }
 
@@ -141,7 +135,7 @@ public sealed class Kthread
     {
         if (SplPlatform.IsSimulated)
         {
-            SimBackend.Point();
+            SimBackend.Yield();
         }
         else
         {
@@ -149,123 +143,91 @@ public sealed class Kthread
         }
     }
 
-    /// <summary>The locks the thread holds now, oldest first: a racy snapshot for reports.</summary>
-    public IEnumerable<IWaitable> HeldLocks()
-    {
-        int n = Math.Min(_heldCount, MaxHeldLocks);
-        for (int i = 0; i < n; i++)
-        {
-            if (_held[i] is { } w)
-            {
-                yield return w;
-            }
-        }
-    }
-
-    /// <summary>True if the thread holds this lock.</summary>
-    public bool Holds(IWaitable w)
-    {
-        for (int i = _heldCount - 1; i >= 0; i--)
-        {
-            if (ReferenceEquals(_held[i], w))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
     /// <inheritdoc/>
     public override string ToString() => $"{Name}#{Id}";
 
-    internal void PushHeld(IWaitable w)
+    /// <summary>Makes a thread and puts it on record, without starting it.</summary>
+    internal static Kthread Create(string name, Action body)
     {
-        if (_heldCount >= MaxHeldLocks)
+        var thread = new Kthread(name) { _body = body };
+        lock (s_allLock)
         {
-            throw new InvalidOperationException($"thread {this} holds more than {MaxHeldLocks} locks");
+            s_all.Add(thread);
         }
 
-        _held[_heldCount++] = w;
+        return thread;
     }
 
-    internal void PopHeld(IWaitable w)
+    /// <summary>Takes an ended thread off the record.</summary>
+    internal static void Forget(Kthread thread)
     {
-        for (int i = _heldCount - 1; i >= 0; i--)
+        lock (s_allLock)
         {
-            if (ReferenceEquals(_held[i], w))
-            {
-                _heldCount--;
-                for (int j = i; j < _heldCount; j++)
-                {
-                    _held[j] = _held[j + 1];
-                }
-
-                _held[_heldCount] = null;
-                return;
-            }
-        }
-
-        throw new InvalidOperationException($"thread {this} releases {w.WaitName}, which it does not hold");
-    }
-
-    /// <summary>Blocks until unparked (or spuriously); publishes what is waited for.</summary>
-    internal void Park(IWaitable what) => ParkUntil(long.MaxValue, what);
-
-    /// <summary>As <see cref="Park"/>, until a deadline of <see cref="Kclock.NowNs"/>. False when the deadline has passed.</summary>
-    internal bool ParkUntil(long deadlineNs, IWaitable what)
-    {
-        if (WaitingFor is null)
-        {
-            WaitSinceNs = Kclock.NowNs;
-        }
-
-        WaitingFor = what;
-        bool woken = SplPlatform.IsSimulated ? SimBackend.Park(this, deadlineNs) : ParkOs(deadlineNs);
-        WaitingFor = null;
-        WaitStack = null;
-        return woken;
-    }
-
-    /// <summary>Lets a parked thread go on, or makes its next park return at once.</summary>
-    internal void Unpark()
-    {
-        if (SplPlatform.IsSimulated)
-        {
-            SimBackend.Unpark(this);
-            return;
-        }
-
-        lock (_parkLock)
-        {
-            _permit = true;
-            Monitor.Pulse(_parkLock);
+            s_all.Remove(thread);
         }
     }
 
-    internal void RecordWaitStack() => WaitStack = Environment.StackTrace;
+    internal static void ClearCurrent() => t_current = null;
 
-    /// <summary>Body of the OS or simulated thread.</summary>
-    internal void Run()
+    /// <summary>Puts the threads of the process aside: a simulated run numbers its own from 1.</summary>
+    internal static WorldState EnterWorld()
+    {
+        lock (s_allLock)
+        {
+            var saved = new WorldState(s_all, s_nextId);
+            s_all = [];
+            s_nextId = 0;
+            return saved;
+        }
+    }
+
+    internal static void LeaveWorld(WorldState saved)
+    {
+        lock (s_allLock)
+        {
+            s_all = saved.Threads;
+            s_nextId = saved.NextId;
+        }
+    }
+
+    /// <summary>Body of a simulated thread.</summary>
+    internal void RunSimulated()
+    {
+        t_current = this;
+        _body!();
+        Finish();
+    }
+
+    private void RunOs()
     {
         t_current = this;
         try
         {
             _body!();
         }
-        finally
+        catch (Exception e)
         {
-            lock (s_allLock)
+            if (UnhandledException is { } hook)
             {
-                s_all.Remove(this);
+                hook(this, e);
             }
-
-            _joinWait.Mutex.Enter();
-            _exited = true;
-            _joinWait.Cv.Broadcast();
-            _joinWait.Mutex.Exit();
-            t_current = null;
+            else
+            {
+                Environment.FailFast($"unhandled exception in thread {this}", e);
+            }
         }
+
+        Forget(this);
+        Finish();
+        t_current = null;
+    }
+
+    private void Finish()
+    {
+        _joinWait.Mutex.Enter();
+        _exited = true;
+        _joinWait.Cv.Broadcast();
+        _joinWait.Mutex.Exit();
     }
 
     private static Kthread Adopt()
@@ -280,52 +242,7 @@ public sealed class Kthread
         return thread;
     }
 
-    private bool ParkOs(long deadlineNs)
-    {
-        lock (_parkLock)
-        {
-            while (!_permit)
-            {
-                long now = Kclock.NowNs;
-                long waited = now - WaitSinceNs;
-                long untilSlow = WaitStack is null ? SlowWaitNs - waited : long.MaxValue;
-                if (untilSlow <= 0)
-                {
-                    RecordWaitStack();
-                    continue;
-                }
-
-                long left = Math.Min(deadlineNs == long.MaxValue ? long.MaxValue : deadlineNs - now, untilSlow);
-                if (deadlineNs - now <= 0)
-                {
-                    return false;
-                }
-
-                if (left == long.MaxValue)
-                {
-                    Monitor.Wait(_parkLock);
-                }
-                else
-                {
-                    Monitor.Wait(_parkLock, (int)Math.Min(int.MaxValue, (left / 1_000_000) + 1));
-                }
-            }
-
-            _permit = false;
-            return true;
-        }
-    }
-
-    private sealed class SleepWait : IWaitable
-    {
-        internal static readonly SleepWait Instance = new();
-
-        public string WaitName => "sleep";
-
-        public void CollectOwners(ICollection<Kthread> owners)
-        {
-        }
-    }
+    internal readonly record struct WorldState(List<Kthread> Threads, int NextId);
 
     private sealed class JoinWait(Kthread thread) : IWaitable
     {
