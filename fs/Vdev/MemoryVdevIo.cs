@@ -1,0 +1,198 @@
+namespace ZfsLite.Fs;
+
+/// <summary>A sparse disk in memory: what was never written reads as zeros and takes no room.</summary>
+public sealed unsafe class MemoryVdevIo : IVdevIo
+{
+    private const int ChunkShift = 16;
+    private const int ChunkSize = 1 << ChunkShift;
+
+    private readonly object _lock = new();
+    private readonly Dictionary<long, byte[]> _chunks = [];
+
+    /// <summary>Makes a disk of zeros.</summary>
+    public MemoryVdevIo(long size, string path = "memory", bool readOnly = false)
+    {
+        Size = size;
+        Path = path;
+        IsReadOnly = readOnly;
+    }
+
+    /// <inheritdoc/>
+    public long Size { get; }
+
+    /// <inheritdoc/>
+    public string Path { get; }
+
+    /// <inheritdoc/>
+    public bool IsReadOnly { get; }
+
+    /// <summary>Bytes of memory in use.</summary>
+    public long AllocatedBytes => (long)_chunks.Count << ChunkShift;
+
+    /// <summary>A copy with the same contents.</summary>
+    public MemoryVdevIo Clone()
+    {
+        var copy = new MemoryVdevIo(Size, Path, IsReadOnly);
+        lock (_lock)
+        {
+            foreach ((long at, byte[] chunk) in _chunks)
+            {
+                copy._chunks.Add(at, (byte[])chunk.Clone());
+            }
+        }
+
+        return copy;
+    }
+
+    /// <summary>A disk with the contents of a stream; chunks of zeros take no room.</summary>
+    public static MemoryVdevIo Load(Stream source, string path = "memory")
+    {
+        var chunks = new List<byte[]?>();
+        long size = 0;
+        while (true)
+        {
+            var chunk = new byte[ChunkSize];
+            int n = source.ReadAtLeast(chunk, ChunkSize, throwOnEndOfStream: false);
+            if (n == 0)
+            {
+                break;
+            }
+
+            chunks.Add(chunk.AsSpan().ContainsAnyExcept((byte)0) ? chunk : null);
+            size += n;
+        }
+
+        var disk = new MemoryVdevIo(size, path);
+        for (int i = 0; i < chunks.Count; i++)
+        {
+            if (chunks[i] is { } chunk)
+            {
+                disk._chunks.Add(i, chunk);
+            }
+        }
+
+        return disk;
+    }
+
+    /// <summary>Writes the contents to a stream.</summary>
+    public void Save(Stream target)
+    {
+        var zeros = new byte[ChunkSize];
+        for (long at = 0; at < Size; at += ChunkSize)
+        {
+            byte[] chunk;
+            lock (_lock)
+            {
+                chunk = _chunks.GetValueOrDefault(at >> ChunkShift) ?? zeros;
+            }
+
+            target.Write(chunk, 0, (int)Math.Min(ChunkSize, Size - at));
+        }
+    }
+
+    /// <inheritdoc/>
+    public int Read(long offset, byte* buffer, int length)
+    {
+        if (offset < 0 || length < 0 || offset > Size - length)
+        {
+            return Errno.EIO;
+        }
+
+        lock (_lock)
+        {
+            while (length > 0)
+            {
+                int at = (int)(offset & (ChunkSize - 1));
+                int n = Math.Min(length, ChunkSize - at);
+                var target = new Span<byte>(buffer, n);
+                if (_chunks.TryGetValue(offset >> ChunkShift, out byte[]? chunk))
+                {
+                    chunk.AsSpan(at, n).CopyTo(target);
+                }
+                else
+                {
+                    target.Clear();
+                }
+
+                buffer += n;
+                offset += n;
+                length -= n;
+            }
+        }
+
+        return 0;
+    }
+
+    /// <inheritdoc/>
+    public int Write(long offset, ReadOnlySpan<IoSegment> segments)
+    {
+        if (IsReadOnly)
+        {
+            return Errno.EBADF;
+        }
+
+        foreach (IoSegment s in segments)
+        {
+            int error = WriteOne(offset, (byte*)s.Data, s.Length);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            offset += s.Length;
+        }
+
+        return 0;
+    }
+
+    /// <inheritdoc/>
+    public int Flush() => 0;
+
+    /// <inheritdoc/>
+    public void Discard(long offset, long length)
+    {
+        lock (_lock)
+        {
+            long first = (offset + ChunkSize - 1) >> ChunkShift;
+            long end = (offset + length) >> ChunkShift;
+            for (long at = first; at < end; at++)
+            {
+                _ = _chunks.Remove(at);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    private int WriteOne(long offset, byte* data, int length)
+    {
+        if (offset < 0 || length < 0 || offset > Size - length)
+        {
+            return Errno.EIO;
+        }
+
+        lock (_lock)
+        {
+            while (length > 0)
+            {
+                int at = (int)(offset & (ChunkSize - 1));
+                int n = Math.Min(length, ChunkSize - at);
+                if (!_chunks.TryGetValue(offset >> ChunkShift, out byte[]? chunk))
+                {
+                    chunk = new byte[ChunkSize];
+                    _chunks.Add(offset >> ChunkShift, chunk);
+                }
+
+                new ReadOnlySpan<byte>(data, n).CopyTo(chunk.AsSpan(at));
+                data += n;
+                offset += n;
+                length -= n;
+            }
+        }
+
+        return 0;
+    }
+}

@@ -1,0 +1,90 @@
+namespace ZfsLite.Fs;
+
+/// <summary>
+/// A top-level vdev: the unit that block addresses name. Offsets here are DVA offsets, relative to the allocatable space,
+/// which begins 4 MiB into the device, after two labels and the boot area.
+/// </summary>
+public sealed unsafe class Vdev
+{
+    /// <summary>Where allocatable space begins on the device, bytes.</summary>
+    public const ulong DataStart = 0x400000;
+
+    /// <summary>Bytes at the end of the device for two labels.</summary>
+    public const ulong EndReserve = 0x80000;
+
+    /// <summary>Smallest device, bytes (SPA_MINDEVSIZE).</summary>
+    public const long MinDeviceSize = 64L << 20;
+
+    /// <summary>Index in the pool's tree.</summary>
+    public required uint Id { get; init; }
+
+    /// <summary>Identity.</summary>
+    public required ulong Guid { get; init; }
+
+    /// <summary>log2 of the smallest allocation.</summary>
+    public required int Ashift { get; init; }
+
+    /// <summary>Allocatable bytes.</summary>
+    public required ulong Asize { get; init; }
+
+    /// <summary>MOS object that lists the space maps.</summary>
+    public ulong MetaslabArray { get; set; }
+
+    /// <summary>log2 of the size of a metaslab.</summary>
+    public int MetaslabShift { get; init; }
+
+    /// <summary>Holds the intent log only.</summary>
+    public bool IsLog { get; init; }
+
+    /// <summary>Txg in which it joined the pool.</summary>
+    public ulong CreateTxg { get; init; }
+
+    /// <summary>Path of the device.</summary>
+    public string Path { get; init; } = "";
+
+    /// <summary>The device.</summary>
+    public required IVdevIo Io { get; init; }
+
+    /// <summary>Number of metaslabs.</summary>
+    public int MetaslabCount => MetaslabShift == 0 ? 0 : (int)(Asize >> MetaslabShift);
+
+    /// <summary>Usable size of a device: rounded down to whole labels.</summary>
+    public static long UsableSize(long deviceSize) => deviceSize & ~(VdevLabel.LabelSize - 1L);
+
+    /// <summary>Allocatable bytes of a device of that size.</summary>
+    public static ulong AsizeFor(long deviceSize) => (ulong)UsableSize(deviceSize) - DataStart - EndReserve;
+
+    /// <summary>Metaslab size for that much allocatable space: about 200 metaslabs, 128 KiB at least.</summary>
+    public static int MetaslabShiftFor(ulong asize) => Math.Max(17, 64 - System.Numerics.BitOperations.LeadingZeroCount(asize / 200));
+
+    /// <summary>True if the range lies within the allocatable space.</summary>
+    public bool Contains(ulong offset, ulong length) => offset <= Asize && length <= Asize - offset;
+
+    /// <summary>Reads at a DVA offset. 0 or EIO; a range outside the vdev is EIO and touches nothing.</summary>
+    public int Read(ulong dvaOffset, byte* buffer, int size)
+    {
+        if (size < 0 || !Contains(dvaOffset, (ulong)size))
+        {
+            return Errno.EIO;
+        }
+
+        return Io.Read((long)(dvaOffset + DataStart), buffer, size);
+    }
+
+    /// <summary>Writes segments from a DVA offset. 0 or an errno.</summary>
+    public int Write(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
+    {
+        ulong total = 0;
+        foreach (IoSegment s in segments)
+        {
+            total += (uint)s.Length;
+        }
+
+        if (!Contains(dvaOffset, total))
+        {
+            throw new InvalidOperationException($"write of {total} bytes at {dvaOffset:x} leaves vdev {Id} of {Asize} bytes");
+        }
+
+        return Io.Write((long)(dvaOffset + DataStart), segments);
+    }
+}
