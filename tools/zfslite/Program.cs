@@ -1,2 +1,3 @@
-Console.Error.WriteLine("zfslite: not built yet");
-return 2;
+using ZfsLite.Cli;
+
+return CommandLine.Run(args, Console.Out, Console.Error);

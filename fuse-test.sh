@@ -1,0 +1,249 @@
+#!/usr/bin/env bash
+# One door to everything that is built, shown and tested here. See ./fuse-test.sh help.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly ROOT
+readonly ART="$ROOT/artifacts"
+readonly APP="$ART/app"
+readonly PREFIX="${PREFIX:-/usr/local}"
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
+export DEBIAN_FRONTEND=noninteractive
+
+# Suite, project, back end of the small kernel. One line each on the screen, in this order.
+readonly SUITES=(
+    "kmem:os tests/Kmem.Tests os"
+    "kmem:sim tests/Kmem.Tests sim"
+    "txn:os tests/Txn.Tests os"
+    "txn:sim tests/Txn.Tests sim"
+    "fs:os tests/Fs.Tests os"
+    "fs:sim tests/Fs.Tests sim"
+    "mount:os tests/Mount.Tests os"
+)
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'fuse-test.sh: %s\n' "$*" >&2; exit 1; }
+
+usage() {
+    cat <<'TEXT'
+usage: ./fuse-test.sh COMMAND
+
+  build                 builds Release and leaves the command at artifacts/zfslite
+  demo                  a pool, a mount, real work, zdb's verdict; then the recursive
+                        deadlock, and the same work under the fix (at most 5 minutes)
+  test                  format check and every test; the last line counts them
+  stress [--minutes N] [--seed S]
+                        N minutes (3) of parallel work with kill -9 of the daemon
+  install, uninstall    /usr/local/bin/zfslite and the helpers of mount(8) and umount(8)
+  help                  this text
+
+What is missing is installed (Debian packages) when this runs as root or sudo asks for
+no password; otherwise it says exactly what to install. PREFIX=/opt/x changes where
+install puts the command.
+TEXT
+}
+
+# The words that run a command as root: none for root, sudo if it asks for no password.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+can_be_root() {
+    [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; }
+}
+
+find_program() {
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1
+}
+
+# need_packages "program package"...: installs the packages of the programs that are missing.
+need_packages() {
+    local pair missing=()
+    for pair in "$@"; do
+        find_program "${pair%% *}" || missing+=("${pair##* }")
+    done
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if can_be_root && command -v apt-get >/dev/null 2>&1; then
+        say "installing: ${missing[*]}"
+        { as_root apt-get update -q && as_root apt-get install -q -y --no-install-recommends "${missing[@]}"; } >"$ART/apt.log" 2>&1 </dev/null \
+            || { tail -n 5 "$ART/apt.log" >&2; die "these packages could not be installed: ${missing[*]} (see $ART/apt.log)"; }
+    else
+        die "these Debian packages are missing; type: sudo apt-get install ${missing[*]}"
+    fi
+}
+
+# Finds the .NET 10 SDK on PATH or in ~/.dotnet, and puts it first on PATH.
+need_dotnet() {
+    local candidate
+    for candidate in "$(command -v dotnet || true)" "${DOTNET_ROOT:-$HOME/.dotnet}/dotnet" "$HOME/.dotnet/dotnet" /usr/share/dotnet/dotnet /usr/lib/dotnet/dotnet; do
+        if [ -x "$candidate" ] && "$candidate" --list-sdks 2>/dev/null | grep -q '^10\.'; then
+            DOTNET_ROOT="$(dirname "$(readlink -f "$candidate")")"
+            export DOTNET_ROOT PATH="$DOTNET_ROOT:$PATH"
+            return 0
+        fi
+    done
+    die "the .NET 10 SDK is missing; type: curl -sSL https://dot.net/v1/dotnet-install.sh | bash -s -- --channel 10.0   (it goes to ~/.dotnet and is found there)"
+}
+
+# quiet LOG COMMAND...: runs it; on failure shows the errors of its log.
+quiet() {
+    local log="$1"
+    shift
+    if ! "$@" >"$log" 2>&1 </dev/null; then
+        { grep -E ': (error|warning) ' "$log" || tail -n 30 "$log"; } | sort -u | head -n 30 >&2
+        die "failed: $* (full log: $log)"
+    fi
+}
+
+rid() {
+    case "$(uname -m)" in
+        x86_64) say linux-x64 ;;
+        aarch64) say linux-arm64 ;;
+        *) die "no .NET runtime identifier is known for $(uname -m)" ;;
+    esac
+}
+
+# The small script at artifacts/zfslite (and /usr/local/bin/zfslite): finds the runtime, starts the program.
+write_launcher() {
+    local target="$1" app="$2"
+    cat >"$target" <<TEXT
+#!/bin/sh
+# Starts zfslite with the .NET runtime that it was built with.
+: "\${DOTNET_ROOT:=$DOTNET_ROOT}"
+export DOTNET_ROOT
+exec "$app/zfslite" "\$@"
+TEXT
+    chmod 755 "$target"
+}
+
+publish() {
+    local project="$1" out="$2"
+    quiet "$ART/publish.log" dotnet publish "$ROOT/$project" -c Release -r "$(rid)" --no-self-contained \
+        -p:PublishReadyToRun=true -p:DebugType=none -o "$out" -v q -clp:NoSummary
+}
+
+cmd_build() {
+    mkdir -p "$ART"
+    need_dotnet
+    say "building zfslite (Release)"
+    publish tools/zfslite "$APP"
+    write_launcher "$ART/zfslite" "$APP"
+    say "built: $ART/zfslite"
+}
+
+cmd_install() {
+    [ -x "$ART/zfslite" ] || cmd_build
+    need_dotnet
+    can_be_root || die "install writes to $PREFIX and /sbin; type: sudo ./fuse-test.sh install"
+    local staging
+    staging="$(mktemp -d)"
+    write_launcher "$staging/zfslite" "$PREFIX/lib/zfslite"
+    printf '#!/bin/sh\nexec %s/bin/zfslite mount-helper -- "$@"\n' "$PREFIX" >"$staging/mount.fuse.zfslite"
+    printf '#!/bin/sh\nexec %s/bin/zfslite umount-helper -- "$@"\n' "$PREFIX" >"$staging/umount.fuse.zfslite"
+    as_root rm -rf "$PREFIX/lib/zfslite"
+    as_root mkdir -p "$PREFIX/lib/zfslite" "$PREFIX/bin" /sbin
+    as_root cp -a "$APP/." "$PREFIX/lib/zfslite/"
+    as_root install -m 755 "$staging/zfslite" "$PREFIX/bin/zfslite"
+    as_root install -m 755 "$staging/mount.fuse.zfslite" "$staging/umount.fuse.zfslite" /sbin/
+    rm -rf "$staging"
+    say "installed: $PREFIX/bin/zfslite, /sbin/mount.fuse.zfslite, /sbin/umount.fuse.zfslite"
+}
+
+cmd_uninstall() {
+    can_be_root || die "uninstall removes files of root; type: sudo ./fuse-test.sh uninstall"
+    as_root rm -rf "$PREFIX/lib/zfslite"
+    as_root rm -f "$PREFIX/bin/zfslite" /sbin/mount.fuse.zfslite /sbin/umount.fuse.zfslite
+    say "removed: $PREFIX/bin/zfslite, $PREFIX/lib/zfslite, /sbin/mount.fuse.zfslite, /sbin/umount.fuse.zfslite"
+}
+
+# counters FILE: prints "total passed failed" of a TRX file. Skipped is what is left of the total.
+counters() {
+    sed -n 's/.*<Counters total="\([0-9]*\)" executed="[0-9]*" passed="\([0-9]*\)" failed="\([0-9]*\)" error="\([0-9]*\)" timeout="\([0-9]*\)" aborted="\([0-9]*\)".*/\1 \2 \3 \4 \5 \6/p' "$1" \
+        | awk 'NR == 1 { print $1, $2, $3 + $4 + $5 + $6 }'
+}
+
+run_suite() {
+    local name="$1" project="$2" spl="$3"
+    local results="$ART/test/${name/:/-}" started=$SECONDS code=0 total=0 passed=0 failed=0 skipped note=""
+    rm -rf "$results"
+    mkdir -p "$results"
+    ZFSLITE_SPL="$spl" timeout --kill-after=20 "${SUITE_SECONDS_MAX:-420}" \
+        dotnet test "$ROOT/$project" -c Release --no-build --filter 'Category!=stress' --blame-crash-collect-always false \
+        --results-directory "$results" --logger 'trx;LogFileName=suite.trx' >"$results/log" 2>&1 </dev/null || code=$?
+    if [ -s "$results/suite.trx" ] && read -r total passed failed < <(counters "$results/suite.trx") && [ -n "$total" ]; then
+        skipped=$((total - passed - failed))
+        if [ "$code" -ne 0 ] && [ "$failed" -eq 0 ]; then
+            failed=1
+            note=" (the suite ended with exit code $code: counted as failed)"
+        fi
+    elif [ "$code" -eq 0 ] && grep -q 'No test matches\|No test is available' "$results/log"; then
+        total=0 passed=0 failed=0 skipped=0 note=" (no tests)"
+    else
+        total=0 passed=0 failed=1 skipped=0
+        [ "$code" -eq 124 ] && note=" (not done after ${SUITE_SECONDS_MAX:-420} s: counted as failed)" || note=" (no result, exit code $code: counted as failed)"
+    fi
+    printf '%-9s  %4d passed, %d failed, %d skipped  %4d s%s\n' "$name" "$passed" "$failed" "$skipped" "$((SECONDS - started))" "$note"
+    if [ "$failed" -gt 0 ]; then
+        grep -E '^\s+Failed |Error Message|Assert|Exception|crashed|aborted' "$results/log" | head -n 40 || tail -n 20 "$results/log"
+        say "  full log: $results/log"
+    fi
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+}
+
+cmd_test() {
+    mkdir -p "$ART"
+    PASSED=0 FAILED=0 SKIPPED=0
+    need_dotnet
+    need_packages "fusermount3 fuse3" "zdb zfs-fuse" "setfattr attr" "fio fio" "sha256sum coreutils" "mount mount"
+    [ -e /dev/fuse ] || { as_root modprobe fuse || as_root mknod -m 666 /dev/fuse c 10 229; } >/dev/null 2>&1 || say "no /dev/fuse: tests on a real mount are skipped"
+    say "building (Release)"
+    quiet "$ART/build.log" dotnet build "$ROOT/ZfsLite.sln" -c Release -v q -clp:NoSummary
+    say "checking the format"
+    if ! dotnet format "$ROOT/ZfsLite.sln" --verify-no-changes --no-restore >"$ART/format.log" 2>&1 </dev/null; then
+        FAILED=1
+        grep -E ': (error|warning) ' "$ART/format.log" | sort -u | head -n 20 || tail -n 5 "$ART/format.log"
+        say "format: the code is not formatted; type: dotnet format (counted as one failure)"
+    fi
+    local suite
+    for suite in "${SUITES[@]}"; do
+        # shellcheck disable=SC2086 # the three words of a suite
+        run_suite $suite
+    done
+    say "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+    [ "$FAILED" -eq 0 ]
+}
+
+cmd_stress() {
+    cmd_build
+    need_packages "fusermount3 fuse3" "zdb zfs-fuse"
+    publish tools/stress "$ART/stress"
+    "$ART/stress/stress" --zfslite "$ART/zfslite" "$@"
+}
+
+cmd_demo() {
+    cmd_build
+    need_packages "fusermount3 fuse3" "fio fio" "zdb zfs-fuse" "git git"
+    ZFSLITE="$ART/zfslite" exec bash "$ROOT/tools/demo/demo.sh" "$@"
+}
+
+main() {
+    local command="${1:-help}"
+    [ $# -gt 0 ] && shift
+    case "$command" in
+        build | test | install | uninstall) [ $# -eq 0 ] || die "$command takes no arguments; type: ./fuse-test.sh $command" ;;&
+        build) cmd_build ;;
+        test) cmd_test ;;
+        demo) cmd_demo "$@" ;;
+        stress) cmd_stress "$@" ;;
+        install) cmd_install ;;
+        uninstall) cmd_uninstall ;;
+        help | -h | --help) usage ;;
+        *) usage >&2; die "there is no command '$command'" ;;
+    esac
+}
+
+main "$@"

@@ -1,0 +1,19 @@
+using ZfsLite.Kmem;
+
+namespace ZfsLite.Cli;
+
+/// <summary>Limits and names of the memory arena on the command line.</summary>
+internal static class KmemLimits
+{
+    /// <summary>Smallest arena, bytes.</summary>
+    internal const long MinBytes = 16L << 20;
+
+    /// <summary>Arena of a mount that names none, bytes.</summary>
+    internal const long DefaultBytes = 256L << 20;
+
+    /// <summary>Arena of a command that opens a pool for one question, bytes.</summary>
+    internal const long CommandBytes = 64L << 20;
+
+    /// <summary>Name of a policy as it is typed.</summary>
+    internal static string NameOf(KmemPolicy policy) => policy.ToString().ToLowerInvariant();
+}

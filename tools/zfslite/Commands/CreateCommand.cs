@@ -1,0 +1,75 @@
+using System.CommandLine;
+
+namespace ZfsLite.Cli;
+
+/// <summary>zfslite create POOL DEVICE… [--size 1G] [-o property=value]…</summary>
+internal static class CreateCommand
+{
+    /// <summary>Smallest device of a pool: ZFS's own limit.</summary>
+    internal const long DeviceBytesMin = 64L << 20;
+
+    internal static Command Build(CommandIo io)
+    {
+        var command = new Command("create", "Makes a pool on a file or block device.");
+        Argument<string> pool = new("pool") { Description = "Name of the new pool.", HelpName = "POOL" };
+        Argument<string[]> devices = new("device") { Description = "A file (made, sparse, with --size) or a block device.", HelpName = "DEVICE", Arity = ArgumentArity.OneOrMore };
+        Option<string?> size = new("--size") { Description = "Make the file with this size: 64M at least.", HelpName = "SIZE" };
+        Option<int?> ashift = new("--ashift") { Description = "Smallest block as a power of two: 9 (512 bytes, the default) or 12 (4 KiB)." };
+        Option<string[]> properties = new("-o") { Description = "A property of the root file system: atime, compression, checksum, recordsize, copies.", HelpName = "property=value", Arity = ArgumentArity.ZeroOrMore };
+        command.Arguments.Add(pool);
+        command.Arguments.Add(devices);
+        command.Options.Add(size);
+        command.Options.Add(ashift);
+        command.Options.Add(properties);
+        command.SetAction(parsed => Run(
+            io, parsed.GetRequiredValue(pool), parsed.GetRequiredValue(devices), parsed.GetValue(size), parsed.GetValue(ashift), parsed.GetValue(properties) ?? []));
+        return command;
+    }
+
+    private static int Run(CommandIo io, string pool, string[] devices, string? size, int? ashift, string[] properties)
+    {
+        CheckPoolName(pool);
+        if (devices.Length > 1)
+        {
+            throw new CliException("a pool on several devices is not supported yet", "give one DEVICE");
+        }
+
+        if (ashift is not (null or 9 or 12))
+        {
+            throw CliException.Usage($"create: --ashift is 9 or 12, not {ashift}", CommandLine.UsageOf("create"));
+        }
+
+        Dictionary<string, string> values = PropertyText.ParsePairs(properties, "create");
+        long? bytes = null;
+        if (size is not null)
+        {
+            bytes = ByteSize.TryParse(size, out long b)
+                ? b
+                : throw CliException.Usage($"create: '{size}' is not a size", "a size such as 64M, 1G or 2T");
+        }
+
+        string path = Path.GetFullPath(devices[0]);
+        long made = PoolCreator.Create(pool, path, bytes, ashift ?? 9, values);
+        io.Out.WriteLine($"pool {pool} made on {path}, {ByteSize.Format(made)}");
+        return ExitCode.Ok;
+    }
+
+    /// <summary>The names that ZFS allows for a pool.</summary>
+    internal static void CheckPoolName(string pool)
+    {
+        string[] reserved = ["mirror", "raidz", "spare", "log", "cache", "root"];
+        bool wellFormed = pool.Length is > 0 and <= 200 && char.IsAsciiLetter(pool[0])
+            && pool.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '.' or ':');
+        if (!wellFormed)
+        {
+            throw CliException.Usage(
+                $"'{pool}' is not a pool name: a letter first, then letters, digits, '_', '-', '.', ':'", CommandLine.UsageOf("create"));
+        }
+
+        bool isDiskName = pool.Length > 1 && pool[0] == 'c' && char.IsAsciiDigit(pool[1]);
+        if (isDiskName || reserved.Any(r => r is "mirror" or "raidz" or "spare" ? pool.StartsWith(r, StringComparison.Ordinal) : pool == r))
+        {
+            throw CliException.Usage($"'{pool}' is reserved: ZFS would take it for a kind of device", CommandLine.UsageOf("create"));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+using System.CommandLine;
+
+namespace ZfsLite.Cli;
+
+/// <summary>zfslite kmem POOL|DIR</summary>
+internal static class KmemCommand
+{
+    private static readonly TableColumn<SlabRow>[] s_columns =
+    [
+        new("CACHE", c => c.Cache),
+        new("OBJSIZE", c => c.ObjectSize.ToString(), true),
+        new("ACTIVE", c => c.Active.ToString(), true),
+        new("OBJECTS", c => c.Objects.ToString(), true),
+        new("SLABS", c => c.Slabs.ToString(), true),
+        new("BYTES", c => ByteSize.Format(c.Bytes), true),
+        new("ALLOCS", c => c.Allocations.ToString(), true),
+        new("EMERGENCY", c => c.Emergency.ToString(), true),
+    ];
+
+    internal static Command Build(CommandIo io)
+    {
+        var command = new Command("kmem", "Shows a daemon's memory: watermarks, policy counters, slab table.");
+        Argument<string?> target = new("target") { Description = "Pool or mount point.", HelpName = "POOL|DIR", Arity = ArgumentArity.ZeroOrOne };
+        Option<bool> json = CommonOptions.Json();
+        command.Arguments.Add(target);
+        command.Options.Add(json);
+        command.SetAction(parsed => Run(io, parsed.GetValue(target), parsed.GetValue(json)));
+        return command;
+    }
+
+    private static int Run(CommandIo io, string? target, bool json)
+    {
+        KmemInfo kmem = Mounted.One(target, "kmem").Ask(new ControlRequest { Command = "kmem" }, ControlJson.Default.KmemInfo);
+        if (json)
+        {
+            io.Record(kmem, json, ControlJson.Default.KmemInfo, []);
+            return ExitCode.Ok;
+        }
+
+        io.Out.WriteLine($"arena   {ByteSize.Format(kmem.Arena)}, {ByteSize.Format(kmem.Free)} free; watermarks min {ByteSize.Format(kmem.Min)}, low {ByteSize.Format(kmem.Low)}, high {ByteSize.Format(kmem.High)}");
+        io.Out.WriteLine($"policy  {kmem.Policy}");
+        io.Out.WriteLine($"process {ByteSize.Format(kmem.Pss)} resident (Pss)");
+        io.Out.WriteLine();
+        int width = kmem.Counters.Keys.Select(k => k.Length).DefaultIfEmpty(0).Max();
+        foreach ((string name, long value) in kmem.Counters)
+        {
+            io.Out.WriteLine($"{name.PadRight(width)}  {value}");
+        }
+
+        io.Out.WriteLine();
+        io.Rows(kmem.Caches, false, ControlJson.Default.ListSlabRow, s_columns);
+        return ExitCode.Ok;
+    }
+}

@@ -1,0 +1,99 @@
+using System.CommandLine;
+using ZfsLite.Kmem;
+
+namespace ZfsLite.Cli;
+
+/// <summary>zfslite mount DEVICE… DIR [-o …] [--memory 256M] [--policy fstrans] [--torture-reclaim N] [--background]</summary>
+internal static class MountCommand
+{
+    internal static Command Build(CommandIo io)
+    {
+        var command = new Command("mount", "Mounts a pool on a directory; in the foreground unless --background is given.");
+        Argument<string[]> paths = new("device-and-dir") { Description = "The pool's device, then the directory to mount on.", HelpName = "DEVICE... DIR", Arity = ArgumentArity.ZeroOrMore };
+        Option<string[]> options = new("-o") { Description = "Mount options as mount(8) takes them: " + string.Join(',', MountOptions.Known), HelpName = "option,...", Arity = ArgumentArity.ZeroOrMore };
+        Option<string?> memory = new("--memory") { Description = "Size of the memory arena, 16M at least; 256M if not given.", HelpName = "SIZE" };
+        Option<string?> policy = new("--policy") { Description = "Memory policy: fstrans (the default), txcookie or none (both can deadlock: they are for the laboratory).", HelpName = "NAME" };
+        Option<int?> torture = new("--torture-reclaim") { Description = "One in N unmarked sleeping allocations runs the shrinkers.", HelpName = "N" };
+        Option<bool> background = new("--background") { Description = "Return when the mount is usable; the daemon goes on." };
+        Option<bool> trace = new("-d", "--trace") { Description = "Print every FUSE request." };
+        Option<string?> svg = new("--deadlock-svg") { Description = "Where to draw a deadlock, if one is proved.", HelpName = "FILE" };
+        command.Arguments.Add(paths);
+        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg })
+        {
+            command.Options.Add(option);
+        }
+
+        command.SetAction(parsed => Run(io, Settings(
+            parsed.GetValue(paths) ?? [],
+            MountOptions.Parse(parsed.GetValue(options) ?? []),
+            parsed.GetValue(memory),
+            parsed.GetValue(policy),
+            parsed.GetValue(torture),
+            parsed.GetValue(background),
+            parsed.GetValue(trace),
+            parsed.GetValue(svg))));
+        return command;
+    }
+
+    /// <summary>Checks everything that can be checked before the pool is touched.</summary>
+    internal static MountSettings Settings(
+        string[] paths, MountOptions options, string? memory, string? policy, int? torture, bool background, bool trace, string? svg)
+    {
+        if (paths.Length < 2 && !(options.Remount && paths.Length == 1))
+        {
+            throw CliException.Usage(paths.Length == 0 ? "mount: no device given" : "mount: no directory given", CommandLine.UsageOf("mount"));
+        }
+
+        long bytes = options.MemoryBytes ?? KmemLimits.DefaultBytes;
+        if (memory is not null && !ByteSize.TryParse(memory, out bytes))
+        {
+            throw CliException.Usage($"mount: '{memory}' is not a size", "a size such as 64M or 1G");
+        }
+
+        if (bytes < KmemLimits.MinBytes)
+        {
+            throw CliException.Usage($"an arena of {ByteSize.Format(bytes)} is too small", $"--memory {ByteSize.Format(KmemLimits.MinBytes)} or more");
+        }
+
+        if ((torture ?? 0) < 0)
+        {
+            throw CliException.Usage("mount: --torture-reclaim is a whole number from 0 up", CommandLine.UsageOf("mount"));
+        }
+
+        return new MountSettings
+        {
+            Devices = [.. (paths.Length > 1 ? paths[..^1] : []).Select(Path.GetFullPath)],
+            Directory = Path.GetFullPath(paths[^1]),
+            Options = options,
+            MemoryBytes = bytes,
+            Policy = ParsePolicy(policy ?? options.Policy ?? "fstrans"),
+            TortureReclaim = torture ?? options.TortureReclaim ?? 0,
+            Background = background,
+            Trace = trace,
+            DeadlockSvg = svg is null ? null : Path.GetFullPath(svg),
+        };
+    }
+
+    private static KmemPolicy ParsePolicy(string name) =>
+        Enum.GetValues<KmemPolicy>().Where(p => KmemLimits.NameOf(p) == name).Select(p => (KmemPolicy?)p).FirstOrDefault()
+        ?? throw CliException.Usage($"mount: there is no policy '{name}'", "--policy " + string.Join(", ", Enum.GetValues<KmemPolicy>().Select(KmemLimits.NameOf)));
+
+    internal static int Run(CommandIo io, MountSettings settings)
+    {
+        if (settings.Options.Remount)
+        {
+            ControlClient client = ControlClient.Find(settings.Directory)
+                ?? throw new CliException($"nothing is mounted by zfslite on {settings.Directory}", "mount it first, without remount");
+            client.Send(new ControlRequest { Command = "remount", Options = settings.OptionsText });
+            return ExitCode.Ok;
+        }
+
+        if (settings.Devices.Count > 1)
+        {
+            throw new CliException("a pool on several devices is not supported yet", "give one DEVICE");
+        }
+
+        MountPoint.Check(settings.Directory);
+        return settings.Background ? BackgroundLauncher.Launch(settings) : MountDaemon.Run(io, settings);
+    }
+}

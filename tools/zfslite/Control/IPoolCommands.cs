@@ -1,0 +1,38 @@
+namespace ZfsLite.Cli;
+
+/// <summary>
+/// What can be asked of an open pool, mounted by a daemon or opened for one command. Failures are <see cref="CliException"/> or the
+/// pool's own exceptions.
+/// </summary>
+public interface IPoolCommands
+{
+    /// <summary>Who this is.</summary>
+    HelloInfo Hello();
+
+    /// <summary>State, space, warnings.</summary>
+    StatusInfo Status();
+
+    /// <summary>Every dataset and snapshot.</summary>
+    List<DatasetRow> List();
+
+    /// <summary>Properties of a dataset; <paramref name="names"/> empty: all.</summary>
+    List<PropertyRow> Get(string? dataset, IReadOnlyList<string> names);
+
+    /// <summary>Sets properties; all or none.</summary>
+    void Set(string? dataset, IReadOnlyDictionary<string, string> values);
+
+    /// <summary>Slab table, watermarks, counters.</summary>
+    KmemInfo Kmem();
+
+    /// <summary>The recent txgs, oldest first.</summary>
+    List<TxgRow> Txgs();
+
+    /// <summary>Returns when all that was written before is on stable storage.</summary>
+    void Sync();
+
+    /// <summary>Changes the options of the mount.</summary>
+    void Remount(MountOptions options);
+
+    /// <summary>Unmounts; returns when the pool is closed.</summary>
+    void Unmount();
+}

@@ -1,0 +1,23 @@
+namespace ZfsLite.Cli;
+
+/// <summary>A line of <c>import --list</c>: a pool found in a directory.</summary>
+public sealed class ImportRow
+{
+    /// <summary>Name of the pool.</summary>
+    public string Pool { get; set; } = "";
+
+    /// <summary>Guid, hexadecimal.</summary>
+    public string Guid { get; set; } = "";
+
+    /// <summary>active, exported or destroyed; or what keeps it from being opened.</summary>
+    public string State { get; set; } = "";
+
+    /// <summary>Pool version.</summary>
+    public long Version { get; set; }
+
+    /// <summary>Last txg of the labels.</summary>
+    public ulong Txg { get; set; }
+
+    /// <summary>Files and devices it was found on.</summary>
+    public List<string> Devices { get; set; } = [];
+}

@@ -1,0 +1,62 @@
+namespace ZfsLite.Cli;
+
+/// <summary>What <c>status</c> shows of a pool.</summary>
+public sealed class StatusInfo
+{
+    /// <summary>Name of the pool.</summary>
+    public string Pool { get; set; } = "";
+
+    /// <summary>Guid, hexadecimal.</summary>
+    public string Guid { get; set; } = "";
+
+    /// <summary>"mounted", "online" (opened by this command) or "suspended".</summary>
+    public string State { get; set; } = "";
+
+    /// <summary>Why the pool is read-only; null if it is not.</summary>
+    public string? ReadOnly { get; set; }
+
+    /// <summary>Pool version.</summary>
+    public long Version { get; set; }
+
+    /// <summary>Paths of the devices.</summary>
+    public List<string> Devices { get; set; } = [];
+
+    /// <summary>Where it is mounted; null if it is not.</summary>
+    public string? MountPoint { get; set; }
+
+    /// <summary>The dataset that is mounted.</summary>
+    public string? Dataset { get; set; }
+
+    /// <summary>Options in force.</summary>
+    public string? Options { get; set; }
+
+    /// <summary>Process id of the daemon; 0 if there is none.</summary>
+    public int Pid { get; set; }
+
+    /// <summary>The last txg on stable storage.</summary>
+    public ulong Txg { get; set; }
+
+    /// <summary>Bytes that can be allocated in all.</summary>
+    public long Size { get; set; }
+
+    /// <summary>Bytes allocated.</summary>
+    public long Allocated { get; set; }
+
+    /// <summary>Bytes free.</summary>
+    public long Free { get; set; }
+
+    /// <summary>Bytes of dirty data not yet written.</summary>
+    public long Dirty { get; set; }
+
+    /// <summary>Checksum errors met since the pool was opened.</summary>
+    public long ChecksumErrors { get; set; }
+
+    /// <summary>Size of the arena, bytes.</summary>
+    public long Arena { get; set; }
+
+    /// <summary>Memory policy.</summary>
+    public string? Policy { get; set; }
+
+    /// <summary>What the user should know: memory that could not be locked, and the like.</summary>
+    public List<string> Warnings { get; set; } = [];
+}

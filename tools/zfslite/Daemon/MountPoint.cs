@@ -1,0 +1,88 @@
+using ZfsLite.Cli.Posix;
+
+namespace ZfsLite.Cli;
+
+/// <summary>Mount points as the kernel lists them.</summary>
+internal static class MountPoint
+{
+    /// <summary>Refuses a directory that cannot be mounted on.</summary>
+    internal static void Check(string directory)
+    {
+        if (Find(directory) is { } mounted)
+        {
+            throw new CliException(
+                $"{directory} is already a mount point ({mounted.Type} from {mounted.Source})", $"type: zfslite unmount {directory}, or choose another directory");
+        }
+
+        if (File.Exists(directory))
+        {
+            throw new CliException($"{directory} is not a directory", "give an empty directory to mount on");
+        }
+
+        if (!Directory.Exists(directory))
+        {
+            throw new CliException($"the directory {directory} does not exist", $"type: mkdir -p {directory}");
+        }
+
+        if (!File.Exists("/dev/fuse"))
+        {
+            throw new CliException("/dev/fuse is not there: this kernel has no FUSE", "load it with: modprobe fuse");
+        }
+    }
+
+    /// <summary>The topmost mount on a directory; null if nothing is mounted there.</summary>
+    internal static (string Type, string Source)? Find(string directory)
+    {
+        (string, string)? found = null;
+        foreach (string line in File.ReadLines("/proc/self/mountinfo"))
+        {
+            string[] fields = line.Split(' ');
+            int dash = Array.IndexOf(fields, "-");
+            if (dash > 4 && fields.Length > dash + 2 && Unescape(fields[4]) == directory)
+            {
+                found = (fields[dash + 1], Unescape(fields[dash + 2]));
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Takes a mount away whose daemon is gone: at once, whatever still has files open there.</summary>
+    internal static void Detach(string directory)
+    {
+        int rc = Native.Umount2(directory, Native.MntDetach);
+        if (rc != 0)
+        {
+            int errno = System.Runtime.InteropServices.Marshal.GetLastPInvokeError();
+            if (errno != Native.EPERM || Tool.Run("fusermount3", ["-u", "-z", directory]) != 0)
+            {
+                throw new CliException($"{directory} cannot be unmounted: {Native.Error(errno)}");
+            }
+        }
+    }
+
+    /// <summary>Undoes the octal escapes of /proc/self/mountinfo.</summary>
+    internal static string Unescape(string field)
+    {
+        if (!field.Contains('\\', StringComparison.Ordinal))
+        {
+            return field;
+        }
+
+        var text = new System.Text.StringBuilder();
+        for (int i = 0; i < field.Length; i++)
+        {
+            if (field[i] == '\\' && i + 3 < field.Length)
+            {
+                text.Append((char)Convert.ToInt32(field.Substring(i + 1, 3), 8));
+                i += 3;
+            }
+            else
+            {
+                text.Append(field[i]);
+            }
+        }
+
+        return text.ToString();
+    }
+}

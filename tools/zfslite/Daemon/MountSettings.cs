@@ -1,0 +1,45 @@
+using ZfsLite.Kmem;
+
+namespace ZfsLite.Cli;
+
+/// <summary>Everything a mount was asked for, checked.</summary>
+internal sealed class MountSettings
+{
+    internal required IReadOnlyList<string> Devices { get; init; }
+    internal required string Directory { get; init; }
+    internal required MountOptions Options { get; init; }
+    internal required long MemoryBytes { get; init; }
+    internal required KmemPolicy Policy { get; init; }
+    internal required int TortureReclaim { get; init; }
+    internal required bool Background { get; init; }
+    internal required bool Trace { get; init; }
+    internal required string? DeadlockSvg { get; init; }
+
+    /// <summary>The mount options again, as text that parses to the same.</summary>
+    internal string OptionsText => Options.ToString();
+
+    /// <summary>The command line of the daemon that does the work of this one in the background.</summary>
+    internal IReadOnlyList<string> DaemonArguments()
+    {
+        var words = new List<string> { "mount" };
+        words.AddRange(Devices);
+        words.Add(Directory);
+        words.AddRange(["--memory", MemoryBytes.ToString(), "--policy", KmemLimits.NameOf(Policy), "--torture-reclaim", TortureReclaim.ToString()]);
+        if (OptionsText.Length > 0)
+        {
+            words.AddRange(["-o", OptionsText]);
+        }
+
+        if (Trace)
+        {
+            words.Add("-d");
+        }
+
+        if (DeadlockSvg is not null)
+        {
+            words.AddRange(["--deadlock-svg", DeadlockSvg]);
+        }
+
+        return words;
+    }
+}
