@@ -28,6 +28,12 @@ internal static unsafe partial class Futex
     /// <summary>Wakes one sleeper.</summary>
     internal static void WakeOne(int* word) => _ = Syscall(s_number, word, WakePrivate, 1, null, null, 0);
 
+    /// <summary>Lets timed sleeps of the calling thread end when they are due, not up to 50 µs later.</summary>
+    internal static void SetExactTimers() => _ = Prctl(29, 1, 0, 0, 0);
+
+    [LibraryImport("libc", EntryPoint = "prctl")]
+    private static partial int Prctl(int option, nint a, nint b, nint c, nint d);
+
     [LibraryImport("libc", EntryPoint = "syscall")]
     private static partial nint Syscall(nint number, int* word, nint op, nint value, Timespec* timeout, int* word2, nint value3);
 

@@ -26,7 +26,8 @@ public sealed class Kcondvar(string name) : IWaitable
     public void Wait(Kmutex mutex, IWaitable? reason = null) => WaitUntil(mutex, long.MaxValue, reason);
 
     /// <summary>
-    /// As Wait, until a deadline in <see cref="Kclock.NowNs"/> terms. The operating system adds its timer slack, about 60 µs.
+    /// As Wait, until a deadline in <see cref="Kclock.NowNs"/> terms. Precise to what the operating system's wake-up costs, tens of
+    /// microseconds; deadlines are not rounded.
     /// </summary>
     /// <returns>False when the deadline passed before a signal.</returns>
     public bool WaitUntil(Kmutex mutex, long deadlineNs, IWaitable? reason = null)

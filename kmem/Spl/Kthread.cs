@@ -201,6 +201,7 @@ public sealed partial class Kthread
     private void RunOs()
     {
         t_current = this;
+        Futex.SetExactTimers();
         try
         {
             _body!();

@@ -58,6 +58,7 @@ internal sealed unsafe class SimWorker
 
     private void Loop()
     {
+        SimCpu.Pin();
         while (true)
         {
             Await();

@@ -58,6 +58,7 @@ public static unsafe class SimWorld
             int* done = stackalloc int[1];
             *done = 0;
             var run = new SimRun(options, done);
+            ulong[]? affinity = SimCpu.PinCaller();
             SimBackend.Run = run;
             try
             {
@@ -67,6 +68,7 @@ public static unsafe class SimWorld
             }
             finally
             {
+                SimCpu.Restore(affinity);
                 SimBackend.Run = null;
                 SimBackend.Epoch++;
                 Kthread.LeaveWorld(outside);

@@ -4,8 +4,13 @@ namespace ZfsLite.Kmem.Spl;
 public abstract class TaskqEntry
 {
     internal TaskqEntry? Next;
+    internal long DueNs;
+    internal bool Delayed;
     internal bool Queued;
 
-    /// <summary>Does the work, in a thread of the queue.</summary>
+    /// <summary>Number of the last dispatch, rising within a queue; 0 before the first.</summary>
+    public long Id { get; internal set; }
+
+    /// <summary>Does the work, in a thread of the queue. The entry may be dispatched again from here on.</summary>
     protected internal abstract void Run();
 }
