@@ -1,0 +1,707 @@
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+using ZfsLite.Txn;
+
+namespace ZfsLite.Fs;
+
+/// <summary>Reads a gang header: checks it and gives its children.</summary>
+/// <param name="bp">A block pointer whose DVAs are gang blocks.</param>
+/// <param name="children">Receives three block pointers; unused ones are holes.</param>
+public delegate void GangHeaderReader(in Blkptr bp, Span<Blkptr> children);
+
+/// <summary>
+/// Who owns which space: the metaslab allocator of a pool.
+///
+/// Each top-level vdev is cut into metaslabs, and each metaslab has a space map in the MOS: a log of ALLOC and FREE records.
+/// A metaslab that is allocated from has its map replayed into a bitmap (MetaslabCore tells how the bitmap, the changes of
+/// the open txgs and the defer ring fit together). Frees need no bitmap.
+///
+/// Placement. The copies of a block go to different vdevs where there are several, otherwise at least an eighth of the vdev
+/// apart while that is possible. Each copy number has a metaslab of its own in use and goes on where it stopped (next fit), so
+/// that blocks written one after the other lie one after the other and the vdev queue can write them in one piece. The
+/// metaslab is left when it can't serve, for the emptiest one. When a metaslab is nearly full, small blocks fill its holes
+/// from the start and leave the long runs to large blocks. Log vdevs serve log blocks only.
+///
+/// Convergence. Writing space maps changes the MOS, writing the MOS allocates, and that makes new records. The sync loop
+/// therefore calls SyncPass until it says that there was nothing to append. It ends because a block born in this txg is
+/// written again in place: from some pass on nothing new is allocated.
+///
+/// Locks: one mutex for everything here, never held over a call into the DMU; a metaslab whose map is read or written is
+/// marked busy instead. Allocation may have to read a space map: TryAllocate must not be called with locks held that reading
+/// an object of the MOS takes. BeginTxg loads enough in advance for that to be rare.
+/// </summary>
+public sealed class SpaAllocator : IDisposable
+{
+    private const int TxgSlots = 4;
+    private const int SmallBlock = 16 << 10;
+    private const int MaxGangDepth = 8;
+    private const long Aliquot = 512 << 10;
+    private const ulong MaxArrayBlock = 1 << 17;
+
+    private readonly Kmutex _mutex = new("spa_allocator");
+    private readonly Kcondvar _notBusy = new("metaslab_busy");
+    private readonly KmemCache _chunks = KmemCache.Create("space_range_list", RangeList.ChunkSize);
+    private readonly MetaslabGroup?[] _byId;
+    private readonly MetaslabGroup[] _normal;
+    private readonly MetaslabGroup[] _log;
+    private readonly List<Metaslab>[] _dirty = [[], [], [], []];
+    private readonly List<Metaslab> _syncing = [];
+    private readonly long _bitmapBudget;
+    private Objset? _mos;
+    private int _rotor;
+    private long _rotorBytes;
+    private long _uses;
+    private long _bitmapBytes;
+    private ulong _condensedTxg;
+
+    /// <summary>Makes an allocator for the top-level vdevs of a pool; Open comes next.</summary>
+    public SpaAllocator(IReadOnlyList<Vdev> vdevs)
+    {
+        ArgumentNullException.ThrowIfNull(vdevs);
+        uint maxId = 0;
+        foreach (Vdev v in vdevs)
+        {
+            maxId = Math.Max(maxId, v.Id);
+        }
+
+        if (vdevs.Count == 0 || maxId > ushort.MaxValue)
+        {
+            throw new ZfsException(Errno.EINVAL, $"{vdevs.Count} top-level vdevs, highest number {maxId}");
+        }
+
+        _byId = new MetaslabGroup?[maxId + 1];
+        foreach (Vdev v in vdevs)
+        {
+            _byId[v.Id] = new MetaslabGroup(v);
+        }
+
+        _normal = [.. _byId.Where(static g => g is { Vdev.IsLog: false })!];
+        _log = [.. _byId.Where(static g => g is { Vdev.IsLog: true })!];
+        _bitmapBudget = Math.Max(1 << 20, KmemSystem.Current.ArenaBytes / 32);
+    }
+
+    /// <summary>Reads a gang header for Free; must be set before a gang block is freed.</summary>
+    public GangHeaderReader? ReadGangHeader { get; set; }
+
+    /// <summary>Bytes of all metaslabs of normal vdevs.</summary>
+    public long TotalBytes { get; private set; }
+
+    /// <summary>Allocated bytes on normal vdevs; what was freed in the syncing or an open txg no longer counts.</summary>
+    public long AllocatedBytes => Sum(_normal, static g => g.Allocated);
+
+    /// <summary>Freed bytes on normal vdevs that can't be handed out yet.</summary>
+    public long DeferredBytes => Sum(_normal, static g => g.Deferred);
+
+    /// <summary>How often a space map was replayed in the middle of a txg, not by BeginTxg or Open.</summary>
+    public long LateLoads { get; private set; }
+
+    /// <summary>How many space maps were written afresh.</summary>
+    public long Condensed { get; private set; }
+
+    /// <summary>Reads the metaslab arrays and the headers of all space maps. Throws ZfsException.</summary>
+    public void Open(Objset mos)
+    {
+        ArgumentNullException.ThrowIfNull(mos);
+        _mos = mos;
+        var seen = new HashSet<ulong>();
+        foreach (MetaslabGroup? g in _byId)
+        {
+            if (g is not null)
+            {
+                OpenGroup(mos, g, seen);
+            }
+        }
+
+        TotalBytes = Sum(_normal, static g => g.Bytes);
+    }
+
+    /// <summary>Loads metaslabs until there is room for <paramref name="expectedBytes"/>, all copies counted, and drops those that
+    /// exceed the memory set aside for bitmaps. Called by the sync thread before it writes a txg.</summary>
+    public void BeginTxg(ulong txg, long expectedBytes)
+    {
+        _mutex.Enter();
+        try
+        {
+            Trim();
+            foreach (MetaslabGroup g in _normal)
+            {
+                Preload(g, expectedBytes / _normal.Length);
+            }
+        }
+        finally
+        {
+            _mutex.Exit();
+        }
+    }
+
+    /// <summary>Allocates one contiguous run per copy. False, and nothing taken, if there is no room.</summary>
+    /// <param name="psize">Bytes to store; rounded up to the vdev's sector size.</param>
+    /// <param name="copies">1 to 3.</param>
+    /// <param name="txg">The txg that the block is born in.</param>
+    /// <param name="dvas">Receives the copies.</param>
+    /// <param name="log">A log block: log vdevs first.</param>
+    public bool TryAllocate(int psize, int copies, ulong txg, Span<Dva> dvas, bool log = false)
+    {
+        if (psize <= 0 || copies is < 1 or > MetaslabCore.Cursors || dvas.Length < copies)
+        {
+            throw new ArgumentOutOfRangeException(nameof(psize), $"{psize} bytes, {copies} copies, room for {dvas.Length}");
+        }
+
+        _mutex.Enter();
+        try
+        {
+            return (log && _log.Length > 0 && Allocate(_log, psize, copies, txg, dvas[..copies]))
+                || Allocate(_normal, psize, copies, txg, dvas[..copies]);
+        }
+        finally
+        {
+            _mutex.Exit();
+        }
+    }
+
+    /// <summary>Frees all copies of a block, gang members included. The space comes back two txgs after this one is on disk. Throws
+    /// ZfsException if a copy lies where no block can be.</summary>
+    public void Free(in Blkptr bp, ulong txg) => FreeBlock(bp, txg, 0);
+
+    /// <summary>Appends to the space maps what was allocated and freed in a txg since the last pass.</summary>
+    /// <returns>True if anything was appended: the MOS has to be written (again).</returns>
+    public bool SyncPass(ulong txg, DmuTx tx)
+    {
+        Objset mos = _mos ?? throw new InvalidOperationException("the allocator is not open");
+        int slot = (int)(txg % TxgSlots);
+        _mutex.Enter();
+        try
+        {
+            _syncing.Clear();
+            _syncing.AddRange(_dirty[slot]);
+            _dirty[slot].Clear();
+            _syncing.Sort(static (a, b) => a.Group.Vdev.Id != b.Group.Vdev.Id ? a.Group.Vdev.Id.CompareTo(b.Group.Vdev.Id) : a.Index.CompareTo(b.Index));
+            bool any = false;
+            foreach (Metaslab m in _syncing)
+            {
+                m.DirtySlots &= ~(1 << slot);
+                any |= SyncMetaslab(mos, m, txg, tx);
+            }
+
+            return any;
+        }
+        finally
+        {
+            _mutex.Exit();
+        }
+    }
+
+    /// <summary>A txg is on stable storage: what was freed in it enters the defer ring, what was freed two txgs ago can be handed out.</summary>
+    public void SyncDone(ulong txg)
+    {
+        _mutex.Enter();
+        foreach (MetaslabGroup? g in _byId)
+        {
+            if (g is null)
+            {
+                continue;
+            }
+
+            foreach (Metaslab m in g.Metaslabs)
+            {
+                if (m.Core.HasFreed)
+                {
+                    WaitNotBusy(m);
+                    long before = m.Core.Deferred;
+                    m.Core.SyncDone();
+                    g.Deferred -= (before - m.Core.Deferred) << g.Vdev.Ashift;
+                }
+            }
+        }
+
+        Trim();
+        _mutex.Exit();
+    }
+
+    /// <summary>Every metaslab, in order.</summary>
+    public IReadOnlyList<MetaslabStat> GetMetaslabStats()
+    {
+        var stats = new List<MetaslabStat>();
+        _mutex.Enter();
+        foreach (MetaslabGroup? g in _byId)
+        {
+            foreach (Metaslab m in g?.Metaslabs ?? [])
+            {
+                int shift = g!.Vdev.Ashift;
+                stats.Add(new MetaslabStat(g.Vdev.Id, m.Index, m.Base, m.Core.Units << shift, m.Core.Allocated << shift,
+                    m.Core.Deferred << shift, m.Object, m.MapSize, m.Core.IsLoaded, m.Damage));
+            }
+        }
+
+        _mutex.Exit();
+        return stats;
+    }
+
+    /// <summary>Gives all memory back.</summary>
+    public void Dispose()
+    {
+        foreach (MetaslabGroup? g in _byId)
+        {
+            foreach (Metaslab? m in g?.Metaslabs ?? [])
+            {
+                m?.Core.Dispose();
+            }
+        }
+
+        _chunks.Destroy();
+    }
+
+    private static long Sum(MetaslabGroup[] groups, Func<MetaslabGroup, long> what)
+    {
+        long sum = 0;
+        foreach (MetaslabGroup g in groups)
+        {
+            sum += what(g);
+        }
+
+        return sum;
+    }
+
+    private unsafe void OpenGroup(Objset mos, MetaslabGroup g, HashSet<ulong> seen)
+    {
+        ulong[] objects = new ulong[g.Count];
+        Dnode array = mos.HoldObject(g.Vdev.MetaslabArray);
+        try
+        {
+            if (array.Type != DmuOt.ObjectArray)
+            {
+                throw new ZfsException(Errno.ECKSUM, $"MOS object {array.Object} is {array.Type}, not the metaslab array of vdev {g.Vdev.Id}");
+            }
+
+            ulong blocks = Math.Min(array.MaxBlockId, MaxArrayBlock) + 1;
+            long bytes = (long)Math.Min((ulong)g.Count * sizeof(ulong), blocks * (ulong)array.BlockSize);
+            fixed (ulong* p = objects)
+            {
+                array.Read(0, bytes, (byte*)p);
+            }
+        }
+        finally
+        {
+            array.Release();
+        }
+
+        for (int i = 0; i < g.Count; i++)
+        {
+            (ulong size, ulong allocated) = (0, 0);
+            if (objects[i] != 0)
+            {
+                if (!seen.Add(objects[i]))
+                {
+                    throw new ZfsException(Errno.ECKSUM, $"space map {objects[i]} belongs to two metaslabs");
+                }
+
+                Dnode dn = mos.HoldObject(objects[i]);
+                try
+                {
+                    (size, allocated) = Metaslab.ReadHeader(dn, 1UL << g.Vdev.MetaslabShift, g.Vdev.Ashift);
+                }
+                finally
+                {
+                    dn.Release();
+                }
+            }
+
+            g.Metaslabs[i] = new Metaslab(g, i, _chunks, objects[i], size, (long)allocated >> g.Vdev.Ashift);
+            g.Allocated += (long)allocated;
+        }
+    }
+
+    private bool Allocate(MetaslabGroup[] groups, int psize, int copies, ulong txg, Span<Dva> dvas)
+    {
+        for (int i = 0; i < copies; i++)
+        {
+            if (!AllocateCopy(groups, psize, i, dvas[..i], out dvas[i]))
+            {
+                for (int j = 0; j < i; j++)
+                {
+                    (MetaslabGroup g, Metaslab m, long start, long count) = Locate(dvas[j]);
+                    m.Core.Cancel(start, count);
+                    g.Allocated -= count << g.Vdev.Ashift;
+                    dvas[j] = default;
+                }
+
+                return false;
+            }
+        }
+
+        foreach (Dva dva in dvas)
+        {
+            (_, Metaslab m, long start, long count) = Locate(dva);
+            m.Core.Commit(start, count, txg);
+            MarkDirty(m, txg);
+        }
+
+        return true;
+    }
+
+    // Three rounds: a vdev that has no copy yet; any vdev, far from the other copies; anywhere.
+    private bool AllocateCopy(MetaslabGroup[] groups, int psize, int copy, ReadOnlySpan<Dva> others, out Dva dva)
+    {
+        for (int round = 0; round < 3; round++)
+        {
+            for (int i = 0; i < groups.Length; i++)
+            {
+                MetaslabGroup g = groups[(_rotor + copy + i) % groups.Length];
+                if (round == 0 && HasCopy(others, g.Vdev.Id))
+                {
+                    continue;
+                }
+
+                ulong distance = round == 1 ? g.Vdev.Asize >> 3 : 0;
+                long start = AllocateInGroup(g, psize, copy, distance, others, out Metaslab? m);
+                if (start >= 0)
+                {
+                    long bytes = g.UnitsOf(psize) << g.Vdev.Ashift;
+                    dva = Dva.Create(g.Vdev.Id, m!.Base + ((ulong)start << g.Vdev.Ashift), (ulong)bytes);
+                    AdvanceRotor(groups, g, bytes);
+                    return true;
+                }
+            }
+        }
+
+        dva = default;
+        return false;
+    }
+
+    private long AllocateInGroup(MetaslabGroup g, int psize, int copy, ulong distance, ReadOnlySpan<Dva> others, out Metaslab? m)
+    {
+        long units = g.UnitsOf(psize);
+        while (true)
+        {
+            m = g.Pick(copy, units, distance, others);
+            if (m is null)
+            {
+                return -1;
+            }
+
+            if (!m.Core.IsLoaded)
+            {
+                LateLoads += m.Object != 0 ? 1 : 0;
+                Load(m);
+                continue;
+            }
+
+            bool fillHoles = psize <= SmallBlock && m.Core.Available < m.Core.Units / 8;
+            long start = m.Core.TryAllocate(units, copy, fillHoles);
+            if (start >= 0)
+            {
+                m.LastUse = ++_uses;
+                g.Allocated += units << g.Vdev.Ashift;
+                return start;
+            }
+        }
+    }
+
+    private static bool HasCopy(ReadOnlySpan<Dva> dvas, uint vdev)
+    {
+        foreach (Dva dva in dvas)
+        {
+            if (dva.Vdev == vdev)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // A vdev's turn lasts for an amount of data in proportion to its free space.
+    private void AdvanceRotor(MetaslabGroup[] groups, MetaslabGroup used, long bytes)
+    {
+        if (groups.Length < 2 || !ReferenceEquals(groups, _normal) || !ReferenceEquals(groups[_rotor % groups.Length], used))
+        {
+            return;
+        }
+
+        _rotorBytes += bytes;
+        double share = (double)used.Available * groups.Length / Math.Max(1, Sum(groups, static g => g.Available));
+        if (_rotorBytes >= Aliquot * share)
+        {
+            _rotor = (_rotor + 1) % groups.Length;
+            _rotorBytes = 0;
+        }
+    }
+
+    private void FreeBlock(in Blkptr bp, ulong txg, int depth)
+    {
+        if (bp.IsHole)
+        {
+            return;
+        }
+
+        bool gang = false;
+        for (int i = 0; i < 3; i++)
+        {
+            gang |= bp[i].IsValid && bp[i].IsGang;
+        }
+
+        if (gang)
+        {
+            FreeGangChildren(bp, txg, depth);
+        }
+
+        _mutex.Enter();
+        try
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                Dva dva = bp[i];
+                if (dva.IsValid)
+                {
+                    FreeDva(dva, txg);
+                }
+            }
+        }
+        finally
+        {
+            _mutex.Exit();
+        }
+    }
+
+    private void FreeGangChildren(in Blkptr bp, ulong txg, int depth)
+    {
+        GangHeaderReader reader = ReadGangHeader ?? throw new InvalidOperationException("a gang block is freed, but nobody can read its header");
+        if (depth >= MaxGangDepth)
+        {
+            throw new ZfsException(Errno.ECKSUM, $"gang block nested more than {MaxGangDepth} deep");
+        }
+
+        Span<Blkptr> children = stackalloc Blkptr[3];
+        reader(bp, children);
+        foreach (ref readonly Blkptr child in children)
+        {
+            if (!child.IsHole && child.PhysicalSize >= bp.PhysicalSize)
+            {
+                throw new ZfsException(Errno.ECKSUM, $"gang member of {child.PhysicalSize} bytes in a block of {bp.PhysicalSize}");
+            }
+
+            FreeBlock(child, txg, depth + 1);
+        }
+    }
+
+    private void FreeDva(in Dva dva, ulong txg)
+    {
+        (MetaslabGroup g, Metaslab m, long start, long count) = Locate(dva);
+        m.Core.Free(start, count, txg);
+        g.Allocated -= count << g.Vdev.Ashift;
+        g.Deferred += count << g.Vdev.Ashift;
+        MarkDirty(m, txg);
+    }
+
+    private (MetaslabGroup Group, Metaslab Metaslab, long Start, long Count) Locate(in Dva dva)
+    {
+        MetaslabGroup? g = dva.Vdev < _byId.Length ? _byId[dva.Vdev] : null;
+        if (g is not null)
+        {
+            int ashift = g.Vdev.Ashift;
+            // The size of a gang DVA is that of its tree; what lies at its offset is one header.
+            ulong size = dva.IsGang ? 1UL << ashift : dva.Asize;
+            ulong index = dva.Offset >> g.Vdev.MetaslabShift;
+            ulong within = dva.Offset & ((1UL << g.Vdev.MetaslabShift) - 1);
+            if (index < (ulong)g.Count && ((within | size) & ((1UL << ashift) - 1)) == 0 && within + size <= 1UL << g.Vdev.MetaslabShift)
+            {
+                return (g, g.Metaslabs[index], (long)(within >> ashift), (long)(size >> ashift));
+            }
+        }
+
+        throw new ZfsException(Errno.ECKSUM, $"no block can lie at {dva}");
+    }
+
+    private void MarkDirty(Metaslab m, ulong txg)
+    {
+        int slot = (int)(txg % TxgSlots);
+        if ((m.DirtySlots & (1 << slot)) == 0)
+        {
+            m.DirtySlots |= 1 << slot;
+            _dirty[slot].Add(m);
+        }
+    }
+
+    private void WaitNotBusy(Metaslab m)
+    {
+        while (m.Busy)
+        {
+            _notBusy.Wait(_mutex);
+        }
+    }
+
+    private bool SyncMetaslab(Objset mos, Metaslab m, ulong txg, DmuTx tx)
+    {
+        WaitNotBusy(m);
+        if (!m.Core.HasPending(txg))
+        {
+            return false;
+        }
+
+        (RangeList? allocs, RangeList? frees) = m.Core.BeginEmit(txg);
+        m.Busy = true;
+        _mutex.Exit();
+        try
+        {
+            if (m.WriteMap(mos, allocs, frees, tx))
+            {
+                EnterInArray(mos, m, tx);
+            }
+        }
+        finally
+        {
+            _mutex.Enter();
+            m.Busy = false;
+            _notBusy.Broadcast();
+        }
+
+        m.Core.EndEmit(allocs, frees);
+        if (_condensedTxg != txg && m.Core.IsLoaded)
+        {
+            TryCondense(mos, m, txg, tx);
+        }
+
+        return true;
+    }
+
+    private void TryCondense(Objset mos, Metaslab m, ulong txg, DmuTx tx)
+    {
+        MetaslabBitmap map = m.Core.SnapshotMap();
+        m.Busy = true;
+        _mutex.Exit();
+        try
+        {
+            if (m.ShouldCondense(map))
+            {
+                m.RewriteMap(mos, map, tx);
+                _condensedTxg = txg;
+                Condensed++;
+            }
+        }
+        finally
+        {
+            map.Dispose();
+            _mutex.Enter();
+            m.Busy = false;
+            _notBusy.Broadcast();
+        }
+    }
+
+    private static unsafe void EnterInArray(Objset mos, Metaslab m, DmuTx tx)
+    {
+        Dnode array = mos.HoldObject(m.Group.Vdev.MetaslabArray);
+        try
+        {
+            ulong obj = m.Object;
+            array.Write((ulong)m.Index * sizeof(ulong), sizeof(ulong), (byte*)&obj, tx);
+        }
+        finally
+        {
+            array.Release();
+        }
+    }
+
+    private void Load(Metaslab m)
+    {
+        WaitNotBusy(m);
+        if (m.Core.IsLoaded || m.Damage is not null)
+        {
+            return;
+        }
+
+        Objset mos = _mos ?? throw new InvalidOperationException("the allocator is not open");
+        MetaslabBitmap? map = null;
+        m.Busy = true;
+        _mutex.Exit();
+        try
+        {
+            map = m.ReadMap(mos);
+        }
+        catch (ZfsException e)
+        {
+            m.Damage = e.Message;
+        }
+        finally
+        {
+            _mutex.Enter();
+            m.Busy = false;
+            _notBusy.Broadcast();
+        }
+
+        if (map is null)
+        {
+            return;
+        }
+
+        try
+        {
+            m.Core.Load(map);
+            m.LastUse = ++_uses;
+            _bitmapBytes += MetaslabBitmap.BytesFor(m.Core.Units);
+        }
+        catch (ZfsException e)
+        {
+            map.Dispose();
+            m.Damage = e.Message;
+        }
+    }
+
+    private void Preload(MetaslabGroup g, long bytes)
+    {
+        long room = 0;
+        foreach (Metaslab m in g.Metaslabs)
+        {
+            room += m.Core.IsLoaded ? m.Core.Available << g.Vdev.Ashift : 0;
+        }
+
+        int third = (g.Count + 2) / 3;
+        for (int i = 0; i < third * 3; i++)
+        {
+            // In three places at once, one for each copy number.
+            int index = (i % 3 * third) + (i / 3);
+            if (room >= bytes || _bitmapBytes >= _bitmapBudget)
+            {
+                return;
+            }
+
+            if (index >= g.Count)
+            {
+                continue;
+            }
+
+            Metaslab m = g.Metaslabs[index];
+            if (!m.Core.IsLoaded && m.Damage is null && m.Core.Available > m.Core.Units / 8)
+            {
+                Load(m);
+                room += m.Core.Available << g.Vdev.Ashift;
+            }
+        }
+    }
+
+    // Drops the bitmaps that were used longest ago until the rest fits the budget.
+    private void Trim()
+    {
+        while (_bitmapBytes > _bitmapBudget)
+        {
+            Metaslab? oldest = null;
+            foreach (MetaslabGroup? g in _byId)
+            {
+                foreach (Metaslab m in g?.Metaslabs ?? [])
+                {
+                    if (m.Core.IsLoaded && !m.Busy && (oldest is null || m.LastUse < oldest.LastUse))
+                    {
+                        oldest = m;
+                    }
+                }
+            }
+
+            if (oldest is null)
+            {
+                return;
+            }
+
+            oldest.Core.Unload();
+            _bitmapBytes -= MetaslabBitmap.BytesFor(oldest.Core.Units);
+        }
+    }
+}
