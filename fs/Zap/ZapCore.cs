@@ -363,8 +363,16 @@ internal static unsafe class ZapCore
     {
         ulong hash = ZapHash.Of(ZapFat.Salt(b), ZapFat.NormFlags(b), name);
         ZapBlock leaf = ZapFat.HoldLeaf(store, b, hash);
-        bool exists = new ZapLeaf(leaf.Data, leaf.Size).Find(hash, name, 0) >= 0;
-        store.Release(ref leaf);
+        bool exists;
+        try
+        {
+            exists = new ZapLeaf(leaf.Data, leaf.Size).Find(hash, name, 0) >= 0;
+        }
+        finally
+        {
+            store.Release(ref leaf);
+        }
+
         if (exists)
         {
             return replace ? ZapFat.Replace(store, ref b, hash, name, intSize, values, tx) : Errno.EEXIST;

@@ -118,15 +118,23 @@ internal static unsafe class ZapFat
     {
         int need = 1 + ZapLeaf.ChunksFor(name.Length + 1) + ZapLeaf.ChunksFor(values.Length);
         int error = HoldLeafWithRoom(store, ref h, hash, need, tx, out ZapBlock leaf);
-        if (error == 0)
+        if (error != 0)
+        {
+            return error;
+        }
+
+        try
         {
             store.Dirty(ref leaf, tx);
             new ZapLeaf(leaf.Data, leaf.Size).Insert(hash, name, intSize, values);
+        }
+        finally
+        {
             store.Release(ref leaf);
-            AddToCount(store, ref h, 1, tx);
         }
 
-        return error;
+        AddToCount(store, ref h, 1, tx);
+        return 0;
     }
 
     /// <summary>Replaces the value of a name. Returns 0, ENOENT, E2BIG or ENOSPC.</summary>
@@ -157,15 +165,22 @@ internal static unsafe class ZapFat
         }
 
         int error = HoldLeafWithRoom(store, ref h, hash, need, tx, out ZapBlock roomy);
-        if (error == 0)
+        if (error != 0)
+        {
+            return error;
+        }
+
+        try
         {
             store.Dirty(ref roomy, tx);
             var leaf = new ZapLeaf(roomy.Data, roomy.Size);
             leaf.Replace(leaf.Find(hash, name, 0), intSize, values);
+            return 0;
+        }
+        finally
+        {
             store.Release(ref roomy);
         }
-
-        return error;
     }
 
     /// <summary>Removes a name. Returns 0 or ENOENT.</summary>

@@ -89,9 +89,10 @@ internal readonly unsafe ref struct ZapLeaf
         }
 
         var e = new ZapLeafEntry(Chunk(chunk));
-        if (e.NameLength is 0 or > ZapLimits.NameMax + 1 || e.IntSize is not (1 or 2 or 4 or 8))
+        if (e.NameLength is 0 or > ZapLimits.NameMax + 1 || e.IntSize is not (1 or 2 or 4 or 8)
+            || (e.Hash & ((1UL << (64 - ZapHash.Bits)) - 1)) != 0)
         {
-            throw Damaged($"entry {chunk} has name length {e.NameLength}, integer size {e.IntSize}");
+            throw Damaged($"entry {chunk} has name length {e.NameLength}, integer size {e.IntSize}, hash {e.Hash:x}");
         }
 
         return e;
