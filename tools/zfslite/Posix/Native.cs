@@ -13,7 +13,10 @@ internal static unsafe partial class Native
     private const int SolSocket = 1;
     private const int SoPeercred = 17;
     private const int PrSetIoFlusher = 57;
-    private const int StatxOwner = 0x18;
+    private const int StatxType = 1;
+    private const int StatxOwner = 8;
+    private const int AtFdcwd = -100;
+    private const int AtSymlinkNofollow = 0x100;
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
     internal static partial uint GetEUid();
@@ -62,10 +65,26 @@ internal static unsafe partial class Native
     /// <summary>Owner of a file, not following a symbolic link; null if there is none.</summary>
     internal static uint? OwnerOf(string path)
     {
-        const int AtFdcwd = -100;
-        const int NoFollow = 0x100;
         byte* buffer = stackalloc byte[256];
-        return Statx(AtFdcwd, path, NoFollow, StatxOwner, buffer) == 0 ? *(uint*)(buffer + 20) : null;
+        return Statx(AtFdcwd, path, AtSymlinkNofollow, StatxOwner, buffer) == 0 ? *(uint*)(buffer + 20) : null;
+    }
+
+    /// <summary>What a path leads to, symbolic links followed.</summary>
+    internal static FileKind KindOf(string path)
+    {
+        byte* buffer = stackalloc byte[256];
+        if (Statx(AtFdcwd, path, 0, StatxType, buffer) != 0)
+        {
+            return FileKind.None;
+        }
+
+        return (*(ushort*)(buffer + 28) & 0xf000) switch
+        {
+            0x8000 => FileKind.Regular,
+            0x4000 => FileKind.Directory,
+            0x6000 => FileKind.Block,
+            _ => FileKind.Other,
+        };
     }
 
     /// <summary>

@@ -1,0 +1,88 @@
+using FsCheck;
+using FsCheck.Fluent;
+using Xunit;
+using ZfsLite.Cli;
+using ZfsLite.Fs;
+using ZfsLite.Kmem;
+
+namespace ZfsLite.Tests.Mount;
+
+public sealed class CliMountOptionsTests
+{
+    private static readonly string[] s_words =
+    [
+        "ro", "rw", "allow_other", "default_permissions", "atime", "relatime", "noatime", "dev", "nodev", "suid", "nosuid",
+        "exec", "noexec", "defaults", "nofail", "x-systemd.automount", "dataset=fs@s",
+    ];
+
+    [Fact]
+    public void Later_words_win_as_in_mount()
+    {
+        MountOptions options = MountOptions.Parse(["ro,atime,dev", "rw,noatime,nodev"]);
+        Assert.False(options.ReadOnly);
+        Assert.True(options.ReadOnlyGiven);
+        Assert.Equal(AtimeMode.Off, options.Atime);
+        Assert.False(options.Dev);
+    }
+
+    [Fact]
+    public void What_is_not_named_stays_unset()
+    {
+        MountOptions options = MountOptions.Parse(["defaults,nofail"]);
+        Assert.Equal("", options.ToString());
+        Assert.Null(options.Atime);
+        Assert.False(options.ReadOnlyGiven);
+    }
+
+    [Fact]
+    public void Any_list_of_known_words_survives_being_written_and_read_again()
+    {
+        Gen<string[]> lists = Gen.Elements(s_words).ArrayOf();
+        Prop.ForAll(lists.ToArbitrary(), words =>
+        {
+            MountOptions first = MountOptions.Parse([string.Join(',', words)]);
+            MountOptions second = MountOptions.Parse([first.ToString()]);
+            return first.ToString() == second.ToString() && first.ReadOnly == second.ReadOnly
+                && first.Atime == second.Atime && first.Dataset == second.Dataset && first.Dev == second.Dev;
+        }).QuickCheckThrowOnFailure();
+    }
+
+    [Fact]
+    public void Fstab_words_reach_the_settings()
+    {
+        MountSettings settings = MountCommand.Settings(
+            ["/p.img", "/mnt/x"], MountOptions.Parse(["memory=64M,policy=none,torture_reclaim=7"]), null, null, null, true, false, null);
+        Assert.Equal(64L << 20, settings.MemoryBytes);
+        Assert.Equal(KmemPolicy.None, settings.Policy);
+        Assert.Equal(7, settings.TortureReclaim);
+    }
+
+    [Fact]
+    public void The_daemon_is_started_with_the_same_settings()
+    {
+        MountSettings settings = MountCommand.Settings(
+            ["/p.img", "/mnt/x"], MountOptions.Parse(["ro,noatime,dataset=a/b"]), "32M", "none", 3, true, true, "/tmp/d.svg");
+        Assert.Equal(
+            ["mount", "/p.img", "/mnt/x", "--memory", "33554432", "--policy", "none", "--torture-reclaim", "3", "-o", "ro,noatime,dataset=a/b", "-d", "--deadlock-svg", "/tmp/d.svg"],
+            settings.DaemonArguments());
+    }
+
+    [Theory]
+    [InlineData("/dev/sdb1 /mnt -o rw,noatime", "/dev/sdb1 /mnt", "rw,noatime", false)]
+    [InlineData("pool.img /mnt -n -o ro -t fuse.zfslite", "pool.img /mnt", "ro", false)]
+    [InlineData("pool.img /mnt -sfnv -o a -o b", "pool.img /mnt", "a b", true)]
+    [InlineData("/mnt -l -N 7", "/mnt", "", false)]
+    public void The_words_that_mount_passes_to_its_helper_are_understood(string words, string paths, string options, bool fake)
+    {
+        (List<string> p, List<string> o, bool f) = HelperCommands.ParseMountWords(words.Split(' '));
+        Assert.Equal(paths, string.Join(' ', p));
+        Assert.Equal(options, string.Join(' ', o));
+        Assert.Equal(fake, f);
+    }
+
+    [Theory]
+    [InlineData("/mnt/a\\040b", "/mnt/a b")]
+    [InlineData("/plain", "/plain")]
+    [InlineData("tab\\011", "tab\t")]
+    public void Escapes_of_mountinfo_are_undone(string field, string path) => Assert.Equal(path, MountPoint.Unescape(field));
+}
