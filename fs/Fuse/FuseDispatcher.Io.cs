@@ -1,0 +1,349 @@
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Fs;
+
+/// <content>Handles, data, directories and extended attributes.</content>
+public sealed unsafe partial class FuseDispatcher
+{
+    private const uint OpenKeepCache = 2;
+    private const uint OpenCacheDir = 8;
+    private const uint WriteKillSuidgid = 4;
+    private const uint OpenKillSuidgid = 1;
+    private const int Record = FuseSessionOptions.RecordBytes;
+    private const int XattrMax = 65536;
+
+    [ThreadStatic]
+    private static FuseDirFiller? t_filler;
+
+    private int Open(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseOpenIn* open))
+        {
+            return Errno.EINVAL;
+        }
+
+        ulong obj = Object(request.Header->NodeId);
+        bool directory = request.Opcode == FuseOpcode.OpenDir;
+        bool truncate = !directory && (open->Flags & OTrunc) != 0;
+        bool forWriting = !directory && (open->Flags & AccessModeMask) != 0;
+        int error = _fs.Open(obj, truncate);
+        if (error != 0)
+        {
+            return error;
+        }
+
+        if (forWriting || truncate)
+        {
+            error = OpenedForWriting(request, obj, (open->OpenFlags & OpenKillSuidgid) != 0);
+            if (error != 0)
+            {
+                _fs.Close(obj);
+                return error;
+            }
+        }
+
+        var reply = (FuseOpenOut*)request.Reply;
+        *reply = default;
+        reply->OpenFlags = (directory ? OpenCacheDir : 0) | (_fs.KeepCache(obj) ? OpenKeepCache : 0);
+        request.ReplyFixed(sizeof(FuseOpenOut));
+        return 0;
+    }
+
+    private int OpenedForWriting(FuseRequest request, ulong obj, bool killSuidgid)
+    {
+        int error = _fs.GetAttr(obj, out ZnodeAttr attr);
+        if (error == 0)
+        {
+            error = DropCapability(obj, attr.Mode);
+        }
+
+        if (error == 0 && killSuidgid)
+        {
+            error = _fs.SetAttr(Who(request), obj, SetAttrMask.KillSuidgid, attr, out _);
+        }
+
+        return error;
+    }
+
+    private int Create(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseCreateIn* create))
+        {
+            return Errno.EINVAL;
+        }
+
+        int error = args.TakeNewName(out ReadOnlySpan<byte> name);
+        if (error != 0)
+        {
+            return error;
+        }
+
+        uint mode = (create->Mode & 0xFFF) | TypeRegular;
+        error = _fs.Create(Who(request), Object(request.Header->NodeId), name, mode, 0, default, out ZnodeAttr attr);
+        if (error == 0)
+        {
+            error = _fs.Open(attr.Object, false);
+        }
+
+        if (error != 0)
+        {
+            return error;
+        }
+
+        EncodeEntry(attr, (FuseEntryOut*)request.Reply);
+        var reply = (FuseOpenOut*)(request.Reply + sizeof(FuseEntryOut));
+        *reply = default;
+        reply->OpenFlags = _fs.KeepCache(attr.Object) ? OpenKeepCache : 0;
+        request.ReplyFixed(sizeof(FuseEntryOut) + sizeof(FuseOpenOut));
+        return 0;
+    }
+
+    private int Read(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseReadIn* read) || read->Size > (uint)request.DataCapacity || read->Offset > long.MaxValue)
+        {
+            return Errno.EINVAL;
+        }
+
+        ulong obj = Object(request.Header->NodeId);
+        ulong offset = read->Offset;
+        int wanted = (int)Math.Min(read->Size, (ulong)long.MaxValue - offset);
+        int total = 0;
+        for (int piece = 0; total < wanted; piece++)
+        {
+            int length = Math.Min(Record, wanted - total);
+            int error = _fs.Read(obj, offset + (ulong)total, length, request.DataBuffer(piece), out int done);
+            if (error != 0)
+            {
+                // What was read before the bad part is good; the kernel asks again for the rest.
+                if (total == 0)
+                {
+                    return error;
+                }
+
+                break;
+            }
+
+            total += done;
+            if (done < length)
+            {
+                break;
+            }
+        }
+
+        request.ReplyData(total);
+        return 0;
+    }
+
+    private int Write(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseWriteIn* write) || write->Size != (uint)request.PayloadLength)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (write->Offset > long.MaxValue || write->Offset + write->Size > long.MaxValue)
+        {
+            return Errno.EFBIG;
+        }
+
+        ulong obj = Object(request.Header->NodeId);
+        bool kill = (write->WriteFlags & WriteKillSuidgid) != 0;
+        uint total = 0;
+        for (int piece = 0; total < write->Size; piece++)
+        {
+            byte* data = request.PayloadPiece(piece, out int length);
+            int error = _fs.Write(obj, write->Offset + total, length, data, kill, out int done);
+            if (error != 0 && total + (uint)done == 0)
+            {
+                return error;
+            }
+
+            total += (uint)done;
+            if (error != 0 || done < length)
+            {
+                break;
+            }
+        }
+
+        var reply = (FuseWriteOut*)request.Reply;
+        *reply = default;
+        reply->Size = total;
+        request.ReplyFixed(sizeof(FuseWriteOut));
+        return 0;
+    }
+
+    private int ReadDir(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseReadIn* read))
+        {
+            return Errno.EINVAL;
+        }
+
+        bool plus = request.Opcode == FuseOpcode.ReadDirPlus;
+        byte* buffer = request.DataBuffer(0);
+        FuseDirFiller filler = t_filler ??= new FuseDirFiller();
+        filler.Reset(buffer, (int)Math.Min(read->Size, Record), plus);
+        int error = _fs.ReadDir(Object(request.Header->NodeId), read->Offset, filler);
+        if (error != 0 && filler.Used == 0)
+        {
+            return error;
+        }
+
+        if (filler.Used == 0 && filler.IsFull)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (plus)
+        {
+            AddAttributes(buffer, filler.Used);
+        }
+
+        request.ReplyData(filler.Used);
+        return 0;
+    }
+
+    /// <summary>Fills in the entries of READDIRPLUS. An object that went away meanwhile, "." and ".." get no node id.</summary>
+    private void AddAttributes(byte* buffer, int used)
+    {
+        for (int at = 0; at < used;)
+        {
+            var entry = (FuseEntryOut*)(buffer + at);
+            var dirent = (FuseDirent*)(entry + 1);
+            byte* name = (byte*)(dirent + 1);
+            bool dot = name[0] == '.' && (dirent->NameLength == 1 || (dirent->NameLength == 2 && name[1] == '.'));
+            if (!dot && _fs.GetAttr(dirent->Ino, out ZnodeAttr attr) == 0)
+            {
+                EncodeEntry(attr, entry);
+            }
+
+            at += FuseDirFiller.Align(sizeof(FuseEntryOut) + sizeof(FuseDirent) + (int)dirent->NameLength);
+        }
+    }
+
+    private int SetXattr(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseSetXattrIn* set) || !args.TakeString(out ReadOnlySpan<byte> name)
+            || !args.TakeBytes(set->Size, out ReadOnlySpan<byte> value))
+        {
+            return Errno.EINVAL;
+        }
+
+        int error = CheckXattrName(name);
+        return error != 0 ? error
+            : value.Length > XattrMax ? Errno.E2BIG
+            : _fs.SetXattr(Who(request), Object(request.Header->NodeId), name, value, (int)set->Flags);
+    }
+
+    private int GetXattr(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseGetXattrIn* get))
+        {
+            return Errno.EINVAL;
+        }
+
+        ulong obj = Object(request.Header->NodeId);
+        byte* buffer = request.DataBuffer(0);
+        var room = new Span<byte>(buffer, (int)Math.Min(get->Size, Record));
+        int error;
+        int length;
+        if (request.Opcode == FuseOpcode.ListXattr)
+        {
+            error = _fs.ListXattr(obj, room, out length);
+        }
+        else
+        {
+            if (!args.TakeString(out ReadOnlySpan<byte> name))
+            {
+                return Errno.EINVAL;
+            }
+
+            error = CheckXattrName(name);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            error = _fs.GetXattr(obj, name, room, out length);
+        }
+
+        if (error != 0)
+        {
+            return error;
+        }
+
+        if (get->Size == 0)
+        {
+            var reply = (FuseGetXattrOut*)request.Reply;
+            *reply = default;
+            reply->Size = (uint)length;
+            request.ReplyFixed(sizeof(FuseGetXattrOut));
+            return 0;
+        }
+
+        if (length > room.Length)
+        {
+            return Errno.ERANGE;
+        }
+
+        request.ReplyData(length);
+        return 0;
+    }
+
+    private int RemoveXattr(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.TakeString(out ReadOnlySpan<byte> name))
+        {
+            return Errno.EINVAL;
+        }
+
+        int error = CheckXattrName(name);
+        return error != 0 ? error : _fs.RemoveXattr(Object(request.Header->NodeId), name);
+    }
+
+    private static int CheckXattrName(ReadOnlySpan<byte> name) =>
+        name.Length == 0 ? Errno.EINVAL : name.Length > 255 ? Errno.ERANGE : 0;
+
+    private int Fallocate(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseFallocateIn* range) || range->Length == 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (range->Offset > long.MaxValue || range->Length > long.MaxValue - range->Offset)
+        {
+            return Errno.EFBIG;
+        }
+
+        return _fs.Fallocate(Object(request.Header->NodeId), (int)range->Mode, range->Offset, range->Length);
+    }
+
+    private int Lseek(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseLseekIn* seek) || seek->Whence is not (3 or 4))
+        {
+            return Errno.EINVAL;
+        }
+
+        int error = _fs.Seek(Object(request.Header->NodeId), (int)seek->Whence, seek->Offset, out ulong result);
+        if (error == 0)
+        {
+            ((FuseLseekOut*)request.Reply)->Offset = result;
+            request.ReplyFixed(sizeof(FuseLseekOut));
+        }
+
+        return error;
+    }
+}

@@ -1,0 +1,296 @@
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Fs;
+
+/// <summary>
+/// Turns FUSE requests into calls of an <see cref="IFuseFileSystem"/> and its answers into replies.
+/// </summary>
+/// <remarks>
+/// <para>Node ids. The kernel's node id of an object is its object number, the root's is 1 (object 1 is the master node, so
+/// nothing collides). A node id therefore resolves without any table: after FORGET, after a restart of the daemon, and for
+/// NFS, whose handles make the kernel LOOKUP "." and ".." on an id it only read from a handle; it checks the generation
+/// itself. FORGET needs no work. st_ino is the object number, of the root too, and equals readdir's d_ino.</para>
+/// <para>How long the kernel may believe what it was told. Names: an hour, found or not found, for no one but this mount's
+/// kernel changes them (it updates its own cache). Attributes: the kernel knows its own changes to sizes, times and links,
+/// and asks again for an access time after reads that came here; what it can't know is the count of blocks, which the pool
+/// settles when a txg syncs. So attributes are good for an hour if the last change (ctime) lies a minute back, and for a
+/// second otherwise.</para>
+/// <para>Writeback cache. The kernel owns size and mtime of a file it caches and sends them by SETATTR, ctime included; it
+/// reads through write-only handles, and it handles O_APPEND itself. So OPEN checks no access mode and WRITE appends
+/// nothing. An open keeps the kernel's cached pages unless a read has to be seen for the access time.</para>
+/// <para>Set-id bits (HANDLE_KILLPRIV_V2) are cleared here: as the kernel marks in WRITE, OPEN and SETATTR, and on every
+/// change of owner of a file. A file capability is dropped when a program file is opened for writing, truncated or given
+/// away: earlier than the kernel would, never later for a handle opened after it was set.</para>
+/// <para>Errors. A ZfsException gives its errno (a bad checksum: EIO); any other exception is reported and gives EIO. A
+/// malformed message gives EINVAL. Nothing a message holds ends the daemon.</para>
+/// </remarks>
+public sealed unsafe partial class FuseDispatcher : IFuseHandler
+{
+    private const ulong LongValidSeconds = 3600;
+    private const ulong ShortValidSeconds = 1;
+    private const long SettledAfterSeconds = 60;
+    private const int AccessModeMask = 3;
+    private const int OTrunc = 0x200;
+    private const uint TypeMask = 0xF000;
+    private const uint TypeDirectory = 0x4000;
+    private const uint TypeRegular = 0x8000;
+    private const uint TypeSymlink = 0xA000;
+    private const uint ExecuteBits = 0x49;
+
+    private readonly IFuseFileSystem _fs;
+    private readonly TextWriter? _log;
+    private readonly Kmutex _logMutex = new("fuse_log");
+    private readonly ulong _root;
+
+    /// <summary>Makes a dispatcher.</summary>
+    /// <param name="fs">The file system.</param>
+    /// <param name="log">Where unexpected exceptions are reported, or null.</param>
+    public FuseDispatcher(IFuseFileSystem fs, TextWriter? log)
+    {
+        ArgumentNullException.ThrowIfNull(fs);
+        _fs = fs;
+        _log = log;
+        _root = fs.RootObject;
+    }
+
+    /// <inheritdoc/>
+    public bool MayWaitForTxg(FuseRequest request)
+    {
+        switch (request.Opcode)
+        {
+            case FuseOpcode.SetAttr:
+            case FuseOpcode.Symlink:
+            case FuseOpcode.Mknod:
+            case FuseOpcode.Mkdir:
+            case FuseOpcode.Unlink:
+            case FuseOpcode.Rmdir:
+            case FuseOpcode.Rename:
+            case FuseOpcode.Rename2:
+            case FuseOpcode.Link:
+            case FuseOpcode.Write:
+            case FuseOpcode.Release:
+            case FuseOpcode.Fsync:
+            case FuseOpcode.FsyncDir:
+            case FuseOpcode.SyncFs:
+            case FuseOpcode.SetXattr:
+            case FuseOpcode.RemoveXattr:
+            case FuseOpcode.Create:
+            case FuseOpcode.Fallocate:
+                return true;
+            case FuseOpcode.Open:
+                var args = new FuseArgs(request);
+                return args.Take(out FuseOpenIn* open) && (open->Flags & (OTrunc | AccessModeMask)) != 0;
+            default:
+                return false;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Handle(FuseRequest request)
+    {
+        try
+        {
+            int error = Dispatch(request);
+            if (!request.IsReplied)
+            {
+                Answer(request, error);
+            }
+        }
+        catch (ZfsException e)
+        {
+            Report(request, e);
+            Answer(request, e.Errno == Errno.ECKSUM ? Errno.EIO : e.Errno);
+        }
+        catch (NotSupportedException e)
+        {
+            Report(request, e);
+            Answer(request, Errno.EOPNOTSUPP);
+        }
+#pragma warning disable CA1031 // The door must hold: whatever a handler throws, the kernel gets an answer.
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or IndexOutOfRangeException
+            or NullReferenceException or ArithmeticException or KeyNotFoundException or InvalidCastException or OutOfMemoryException
+            or IOException)
+#pragma warning restore CA1031
+        {
+            Report(request, e);
+            Answer(request, Errno.EIO);
+        }
+    }
+
+    private static void Answer(FuseRequest request, int error)
+    {
+        if (request.IsReplied)
+        {
+            return;
+        }
+
+        if (error == 0)
+        {
+            request.ReplyEmpty();
+        }
+        else
+        {
+            request.ReplyError(error is > 0 and < 512 ? error : Errno.EIO);
+        }
+    }
+
+    private int Dispatch(FuseRequest request)
+    {
+        switch (request.Opcode)
+        {
+            case FuseOpcode.Forget:
+            case FuseOpcode.BatchForget:
+                request.NoReply();
+                return 0;
+            case FuseOpcode.Lookup:
+                return Lookup(request);
+            case FuseOpcode.GetAttr:
+                return GetAttr(request);
+            case FuseOpcode.SetAttr:
+                return SetAttr(request);
+            case FuseOpcode.ReadLink:
+                return ReadLink(request);
+            case FuseOpcode.Symlink:
+                return Symlink(request);
+            case FuseOpcode.Mknod:
+                return Mknod(request);
+            case FuseOpcode.Mkdir:
+                return Mkdir(request);
+            case FuseOpcode.Unlink:
+                return Remove(request, false);
+            case FuseOpcode.Rmdir:
+                return Remove(request, true);
+            case FuseOpcode.Rename:
+            case FuseOpcode.Rename2:
+                return Rename(request);
+            case FuseOpcode.Link:
+                return Link(request);
+            case FuseOpcode.Open:
+            case FuseOpcode.OpenDir:
+                return Open(request);
+            case FuseOpcode.Create:
+                return Create(request);
+            case FuseOpcode.Release:
+            case FuseOpcode.ReleaseDir:
+                return _fs.Close(Object(request.Header->NodeId));
+            case FuseOpcode.Read:
+                return Read(request);
+            case FuseOpcode.Write:
+                return Write(request);
+            case FuseOpcode.ReadDir:
+            case FuseOpcode.ReadDirPlus:
+                return ReadDir(request);
+            case FuseOpcode.StatFs:
+                return StatFs(request);
+            case FuseOpcode.Fsync:
+            case FuseOpcode.FsyncDir:
+                return _fs.Fsync(Object(request.Header->NodeId));
+            case FuseOpcode.SyncFs:
+                return _fs.SyncFs();
+            case FuseOpcode.SetXattr:
+                return SetXattr(request);
+            case FuseOpcode.GetXattr:
+            case FuseOpcode.ListXattr:
+                return GetXattr(request);
+            case FuseOpcode.RemoveXattr:
+                return RemoveXattr(request);
+            case FuseOpcode.Fallocate:
+                return Fallocate(request);
+            case FuseOpcode.Lseek:
+                return Lseek(request);
+            case FuseOpcode.Flush:
+            case FuseOpcode.Destroy:
+                return 0;
+            case FuseOpcode.Ioctl:
+                return Errno.ENOTTY;
+            default:
+                return Errno.ENOSYS;
+        }
+    }
+
+    private ulong Object(ulong nodeId) => nodeId == 1 ? _root : nodeId;
+
+    private ulong Node(ulong obj) => obj == _root ? 1 : obj;
+
+    private static Cred Who(FuseRequest request) => new(request.Header->Uid, request.Header->Gid);
+
+    private static ulong AttrValid(in ZnodeAttr attr, long now) =>
+        attr.CtimeSec <= now - SettledAfterSeconds ? LongValidSeconds : ShortValidSeconds;
+
+    private static void Encode(in ZnodeAttr attr, FuseAttr* to)
+    {
+        to->Ino = attr.Object;
+        to->Size = attr.Size;
+        to->Blocks = attr.Blocks;
+        to->Atime = attr.AtimeSec;
+        to->Mtime = attr.MtimeSec;
+        to->Ctime = attr.CtimeSec;
+        to->AtimeNsec = attr.AtimeNsec;
+        to->MtimeNsec = attr.MtimeNsec;
+        to->CtimeNsec = attr.CtimeNsec;
+        to->Mode = attr.Mode;
+        to->Links = attr.Links;
+        to->Uid = attr.Uid;
+        to->Gid = attr.Gid;
+        to->Rdev = attr.Rdev;
+        to->BlockSize = attr.BlockSize;
+        to->Flags = 0;
+    }
+
+    private void EncodeEntry(in ZnodeAttr attr, FuseEntryOut* to)
+    {
+        to->NodeId = Node(attr.Object);
+        to->Generation = attr.Generation;
+        to->EntryValid = LongValidSeconds;
+        to->EntryValidNsec = 0;
+        to->AttrValid = AttrValid(attr, Kclock.WallTime().Seconds);
+        to->AttrValidNsec = 0;
+        Encode(attr, &to->Attr);
+    }
+
+    private int ReplyEntry(FuseRequest request, int error, in ZnodeAttr attr)
+    {
+        if (error == 0)
+        {
+            EncodeEntry(attr, (FuseEntryOut*)request.Reply);
+            request.ReplyFixed(sizeof(FuseEntryOut));
+        }
+
+        return error;
+    }
+
+    private static int ReplyAttr(FuseRequest request, int error, in ZnodeAttr attr)
+    {
+        if (error == 0)
+        {
+            var reply = (FuseAttrOut*)request.Reply;
+            *reply = default;
+            reply->AttrValid = AttrValid(attr, Kclock.WallTime().Seconds);
+            Encode(attr, &reply->Attr);
+            request.ReplyFixed(sizeof(FuseAttrOut));
+        }
+
+        return error;
+    }
+
+    private void Report(FuseRequest request, Exception e)
+    {
+        if (_log is null)
+        {
+            return;
+        }
+
+        _logMutex.Enter();
+        try
+        {
+            _log.WriteLine(e is ZfsException
+                ? $"fuse: {request.Opcode} of object {Object(request.Header->NodeId)}: {e.Message}"
+                : $"fuse: {request.Opcode} of object {Object(request.Header->NodeId)} failed: {e}");
+            _log.Flush();
+        }
+        finally
+        {
+            _logMutex.Exit();
+        }
+    }
+}

@@ -1,0 +1,88 @@
+using System.Runtime.InteropServices;
+
+namespace ZfsLite.Fs;
+
+/// <summary>The system calls of the FUSE door that Mono.Posix lacks or that are on the hot path.</summary>
+internal static unsafe partial class FuseLibc
+{
+    internal const int ORdonly = 0;
+    internal const int ORdwr = 2;
+    internal const int OCloexec = 0x80000;
+    internal const int ODirectory = 0x10000;
+    internal const int MsRdonly = 1;
+    internal const int MsNosuid = 2;
+    internal const int MsNodev = 4;
+    internal const int MsNoexec = 8;
+    internal const int MntForce = 1;
+    internal const int MntDetach = 2;
+    internal const int AfUnix = 1;
+    internal const int SockStream = 1;
+    internal const int PrSetIoFlusher = 57;
+    internal const int PrGetIoFlusher = 58;
+
+    private const string C = "libc";
+
+    [LibraryImport(C, EntryPoint = "readv", SetLastError = true)]
+    internal static partial nint ReadV(int fd, Iovec* pieces, int count);
+
+    [LibraryImport(C, EntryPoint = "writev", SetLastError = true)]
+    internal static partial nint WriteV(int fd, Iovec* pieces, int count);
+
+    [LibraryImport(C, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Open(string path, int flags);
+
+    [LibraryImport(C, EntryPoint = "close", SetLastError = true)]
+    internal static partial int Close(int fd);
+
+    [LibraryImport(C, EntryPoint = "fcntl", SetLastError = true)]
+    internal static partial int Fcntl(int fd, int command, int argument);
+
+    [LibraryImport(C, EntryPoint = "mount", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Mount(string source, string target, string type, nuint flags, string data);
+
+    [LibraryImport(C, EntryPoint = "umount2", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Umount2(string target, int flags);
+
+    [LibraryImport(C, EntryPoint = "syncfs", SetLastError = true)]
+    internal static partial int SyncFs(int fd);
+
+    [LibraryImport(C, EntryPoint = "socketpair", SetLastError = true)]
+    internal static partial int SocketPair(int domain, int type, int protocol, int* fds);
+
+    [LibraryImport(C, EntryPoint = "recvmsg", SetLastError = true)]
+    internal static partial nint RecvMsg(int fd, MsgHeader* message, int flags);
+
+    [LibraryImport(C, EntryPoint = "prctl", SetLastError = true)]
+    internal static partial int Prctl(int option, nuint arg2, nuint arg3, nuint arg4, nuint arg5);
+
+    [LibraryImport(C, EntryPoint = "gettid")]
+    internal static partial int GetTid();
+
+    [LibraryImport(C, EntryPoint = "getpid")]
+    internal static partial int GetPid();
+
+    [LibraryImport(C, EntryPoint = "geteuid")]
+    internal static partial uint GetEuid();
+
+    [LibraryImport(C, EntryPoint = "getegid")]
+    internal static partial uint GetEgid();
+
+    [LibraryImport(C, EntryPoint = "tgkill", SetLastError = true)]
+    internal static partial int TgKill(int pid, int tid, int signal);
+
+    [LibraryImport(C, EntryPoint = "sigaction", SetLastError = true)]
+    internal static partial int SigAction(int signal, byte* action, byte* old);
+
+    /// <summary>struct msghdr on 64-bit Linux.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct MsgHeader
+    {
+        internal void* Name;
+        internal uint NameLength;
+        internal Iovec* Pieces;
+        internal nuint PieceCount;
+        internal void* Control;
+        internal nuint ControlLength;
+        internal int Flags;
+    }
+}

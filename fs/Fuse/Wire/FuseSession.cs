@@ -1,0 +1,593 @@
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Fs;
+
+/// <summary>
+/// A conversation over one <see cref="IFuseTransport"/>: reads requests with a growing set of workers and hands them to an
+/// <see cref="IFuseHandler"/>.
+/// </summary>
+/// <remarks>
+/// <para>Cost of a request: one read and one write system call, nothing on the GC heap. Copies of a payload byte at this
+/// door: one by the kernel in each direction (between its page cache and the arena); for a WRITE none after that up to the
+/// handler, which sees the data in whole record-sized, page-aligned arena buffers; for a READ none before it: the handler
+/// fills the buffers that the reply is gathered from.</para>
+/// <para>Workers. Each owns a <see cref="FuseRequest"/> and blocks in the transport's read. When the last idle worker takes
+/// a request it first starts another, up to MaxWorkers, so that a new request always finds a reader. A request that may wait
+/// for a transaction group (a write, a create, an fsync) needs one of MaxWorkers - 2 places; with none free it is parked,
+/// with the buffers its message lies in, on a FIFO, the worker goes on reading with another request, and whoever gives its
+/// place back runs the parked one. So writers held back by the throttle never keep readers out.</para>
+/// <para>Bounds. Workers and parked requests together hold at most BufferBytesMax of the arena; past that a worker waits
+/// until a parked request is done, and in the worst case all reading waits for the throttle. A small write is parked in its
+/// 8 KiB head alone.</para>
+/// <para>INTERRUPT ends a parked request with EINTR. A request that runs is not cut short: every wait in it is for a
+/// transaction group or for memory and ends by itself.</para>
+/// <para>Shutdown. A worker ends when the transport says that the file system is gone, or is told to stop.
+/// <see cref="Stop"/> wakes sleeping readers and lets running requests finish.</para>
+/// <para>Locks: _mutex guards the places, the parked FIFO, the counts of workers and bytes. Nothing is called under it that
+/// blocks, and memory is allocated outside it.</para>
+/// </remarks>
+public sealed unsafe class FuseSession
+{
+    private const int StatSlots = 54;
+
+    private readonly IFuseTransport _transport;
+    private readonly IFuseHandler _handler;
+    private readonly FuseSessionOptions _options;
+    private readonly Kmutex _mutex = new("fuse_session");
+    private readonly Kcondvar _changed = new("fuse_session");
+    private readonly Kmutex _traceMutex = new("fuse_trace");
+    private readonly KmemCache _headCache;
+    private readonly KmemCache _recordCache;
+    private readonly List<Worker> _workers = [];
+    private readonly int _placesMax;
+    private FuseRequest? _parkedHead;
+    private FuseRequest? _parkedTail;
+    private FuseRequest? _free;
+    private int _parkedCount;
+    private int _places;
+    private int _live;
+    private int _idle;
+    private long _bytes;
+    private bool _started;
+    private bool _initialised;
+    private bool _cachesGone;
+
+    /// <summary>Makes a session; <see cref="Start"/> begins it.</summary>
+    public FuseSession(IFuseTransport transport, IFuseHandler handler, FuseSessionOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.MaxWorkers < 3 || options.MaxWrite < FuseSessionOptions.RecordBytes || options.MaxWrite > 1 << 20
+            || options.MaxWrite % FuseSessionOptions.RecordBytes != 0)
+        {
+            throw new ArgumentException($"{options.MaxWorkers} workers, max_write {options.MaxWrite}", nameof(options));
+        }
+
+        _transport = transport;
+        _handler = handler;
+        _options = options;
+        _placesMax = options.MaxWorkers - 2;
+        _headCache = KmemCache.Create("fuse_head", FuseRequest.HeadBytes, 4096);
+        _recordCache = KmemCache.Create("fuse_buf_131072", FuseSessionOptions.RecordBytes, 4096);
+    }
+
+    /// <summary>Threads that serve requests now.</summary>
+    public int WorkerCount => Katomic.Load(ref _live);
+
+    /// <summary>Bytes of the arena held for requests now.</summary>
+    public long BufferBytes => Katomic.Load(ref _bytes);
+
+    /// <summary>Requests that wait for a place now.</summary>
+    public int ParkedCount => Katomic.Load(ref _parkedCount);
+
+    /// <summary>Requests parked since the start.</summary>
+    public long ParkedTotal { get; private set; }
+
+    /// <summary>True once the kernel's INIT was answered.</summary>
+    public bool IsInitialised => _initialised;
+
+    /// <summary>True when all workers have ended.</summary>
+    public bool HasEnded => _started && Katomic.Load(ref _live) == 0;
+
+    /// <summary>Starts the first worker.</summary>
+    public void Start()
+    {
+        _mutex.Enter();
+        if (_started)
+        {
+            _mutex.Exit();
+            throw new InvalidOperationException("the session was started before");
+        }
+
+        _started = true;
+        AddWorker();
+        _mutex.Exit();
+    }
+
+    /// <summary>Waits until INIT was answered or the session ended. False at the deadline (<see cref="Kclock.NowNs"/>).</summary>
+    public bool WaitInitialised(long deadlineNs)
+    {
+        _mutex.Enter();
+        bool inTime = true;
+        while (inTime && !_initialised && !HasEnded)
+        {
+            inTime = _changed.WaitUntil(_mutex, deadlineNs);
+        }
+
+        _mutex.Exit();
+        return _initialised;
+    }
+
+    /// <summary>Waits until all workers have ended. False at the deadline (<see cref="Kclock.NowNs"/>).</summary>
+    public bool WaitEnded(long deadlineNs)
+    {
+        _mutex.Enter();
+        bool inTime = true;
+        while (inTime && !HasEnded)
+        {
+            inTime = _changed.WaitUntil(_mutex, deadlineNs);
+        }
+
+        bool ended = HasEnded;
+        bool destroy = ended && !_cachesGone;
+        _cachesGone |= ended;
+        _mutex.Exit();
+        if (destroy)
+        {
+            FreeAll();
+        }
+
+        return ended;
+    }
+
+    /// <summary>Ends the session: wakes sleeping readers, lets running requests finish. False if some did not by the deadline.</summary>
+    public bool Stop(long deadlineNs)
+    {
+        while (true)
+        {
+            _transport.Stop();
+            long next = Math.Min(deadlineNs, Kclock.NowNs + 20_000_000);
+            if (WaitEnded(next))
+            {
+                return true;
+            }
+
+            if (Kclock.NowNs >= deadlineNs)
+            {
+                return false;
+            }
+        }
+    }
+
+    /// <summary>Statistics per kind of request, for kinds that occurred.</summary>
+    public IReadOnlyList<FuseOpStats> Statistics()
+    {
+        _mutex.Enter();
+        Worker[] workers = [.. _workers];
+        _mutex.Exit();
+        var list = new List<FuseOpStats>();
+        for (int op = 0; op < StatSlots; op++)
+        {
+            long count = 0, errors = 0, total = 0, max = 0;
+            foreach (Worker w in workers)
+            {
+                ref Stat s = ref w.Stats[op];
+                count += s.Count;
+                errors += s.Errors;
+                total += s.TotalNs;
+                max = Math.Max(max, s.MaxNs);
+            }
+
+            if (count > 0)
+            {
+                list.Add(new FuseOpStats((FuseOpcode)op, count, errors, total, max));
+            }
+        }
+
+        return list;
+    }
+
+    internal void SendReply(FuseRequest request, Iovec* pieces, int count)
+    {
+        int result = _transport.Write(pieces, count);
+        if (result != 0 && result != -Errno.ENOENT && result != -Errno.ENODEV && !_transport.IsStopping)
+        {
+            Report($"reply to {request.Opcode} {request.Header->Unique} refused: errno {-result}");
+        }
+    }
+
+    /// <summary>One line to the log.</summary>
+    internal void Report(string line)
+    {
+        if (_options.Log is { } log)
+        {
+            _traceMutex.Enter();
+            log.WriteLine("fuse: " + line);
+            log.Flush();
+            _traceMutex.Exit();
+        }
+    }
+
+    private void AddWorker()
+    {
+        var worker = new Worker();
+        _workers.Add(worker);
+        Katomic.Increment(ref _live);
+        Kthread.Start($"fuse/{_workers.Count - 1}", () => Work(worker));
+    }
+
+    private void Work(Worker worker)
+    {
+        _transport.EnterWorker();
+        try
+        {
+            worker.Request = NewRequest();
+            Fill(worker.Request);
+            while (Serve(worker))
+            {
+            }
+        }
+        finally
+        {
+            _transport.LeaveWorker();
+            if (worker.Request is { } request)
+            {
+                Release(request);
+            }
+
+            _mutex.Enter();
+            Katomic.Decrement(ref _live);
+            _changed.Broadcast();
+            _mutex.Exit();
+        }
+    }
+
+    /// <summary>Reads and handles one request. False when the session is over.</summary>
+    private bool Serve(Worker worker)
+    {
+        FuseRequest request = worker.Request!;
+        Iovec* pieces = request.ReadPieces(out int count);
+        Katomic.Increment(ref _idle);
+        int length = _transport.Read(pieces, count);
+        int idle = Katomic.Decrement(ref _idle);
+        if (length < 0)
+        {
+            return length switch
+            {
+                -Errno.EINTR or -Errno.EAGAIN => !_transport.IsStopping,
+                -Errno.ENOENT => true,
+                _ => EndOn(-length),
+            };
+        }
+
+        if (idle == 0 && _initialised)
+        {
+            GrowIfNeeded();
+        }
+
+        if (!request.Accept(length))
+        {
+            Report($"message of {length} bytes has no header");
+            return true;
+        }
+
+        Process(worker, request);
+        return true;
+    }
+
+    private bool EndOn(int errno)
+    {
+        if (errno is not (Errno.ENODEV or Errno.ENOTCONN or Econnaborted))
+        {
+            Report($"reading requests failed: errno {errno}");
+        }
+
+        return false;
+    }
+
+    private void GrowIfNeeded()
+    {
+        _mutex.Enter();
+        if (_workers.Count < _options.MaxWorkers && !_transport.IsStopping && Katomic.Load(ref _idle) == 0)
+        {
+            AddWorker();
+        }
+
+        _mutex.Exit();
+    }
+
+    private void Process(Worker worker, FuseRequest request)
+    {
+        if (request.Header->Length != (uint)request.Length)
+        {
+            request.ReplyError(Errno.EIO);
+        }
+        else if (request.Opcode == FuseOpcode.Init)
+        {
+            Initialise(request);
+        }
+        else if (!_initialised)
+        {
+            request.ReplyError(Errno.EIO);
+        }
+        else if (request.Opcode == FuseOpcode.Interrupt)
+        {
+            Interrupt(worker, request);
+        }
+        else if (_handler.MayWaitForTxg(request))
+        {
+            RunInPlace(worker, request);
+        }
+        else
+        {
+            Run(worker, request);
+        }
+    }
+
+    private void Initialise(FuseRequest request)
+    {
+        if (request.MessageLength < 56)
+        {
+            request.ReplyError(Errno.EINVAL);
+            return;
+        }
+
+        // Kernels before 7.36 send a shorter INIT; what it lacks counts as zero.
+        FuseInitIn offer = default;
+        Buffer.MemoryCopy(request.Message + 40, &offer, sizeof(FuseInitIn), Math.Min(sizeof(FuseInitIn), request.MessageLength - 40));
+        int error = FuseInit.Negotiate(offer, _options, out FuseInitOut reply);
+        if (error != 0)
+        {
+            Report($"the kernel speaks FUSE {offer.Major}.{offer.Minor}, too old: {FuseInit.Major}.{FuseInit.OldestMinor} is needed");
+            request.ReplyError(error);
+            return;
+        }
+
+        *(FuseInitOut*)request.Reply = reply;
+        if (offer.Major <= FuseInit.Major)
+        {
+            _mutex.Enter();
+            _initialised = true;
+            _changed.Broadcast();
+            _mutex.Exit();
+        }
+
+        request.ReplyFixed(sizeof(FuseInitOut));
+    }
+
+    private void Run(Worker worker, FuseRequest request)
+    {
+        long start = Kclock.NowNs;
+        _handler.Handle(request);
+        long ns = Kclock.NowNs - start;
+        uint op = (uint)request.Opcode;
+        ref Stat stat = ref worker.Stats[op < StatSlots ? op : 0];
+        stat.Count++;
+        stat.TotalNs += ns;
+        stat.MaxNs = Math.Max(stat.MaxNs, ns);
+        if (request.ReplyErrno != 0)
+        {
+            stat.Errors++;
+        }
+
+        if (_options.Trace is { } trace)
+        {
+            _traceMutex.Enter();
+            trace.WriteLine($"{request.Header->Unique} {request.Opcode} node {request.Header->NodeId} pid {request.Header->Pid} len {request.Length} -> {(request.ReplyErrno == 0 ? "ok" : "errno " + request.ReplyErrno)} {ns / 1000} us");
+            _traceMutex.Exit();
+        }
+    }
+
+    /// <summary>Runs a request that may wait, and then parked ones; or parks it.</summary>
+    private void RunInPlace(Worker worker, FuseRequest request)
+    {
+        _mutex.Enter();
+        if (_places >= _placesMax)
+        {
+            Park(worker, request);
+            return;
+        }
+
+        _places++;
+        _mutex.Exit();
+        Run(worker, request);
+        while (true)
+        {
+            _mutex.Enter();
+            FuseRequest? parked = _parkedHead;
+            if (parked is null)
+            {
+                _places--;
+                _mutex.Exit();
+                return;
+            }
+
+            Unlink(null, parked);
+            _mutex.Exit();
+            Run(worker, parked);
+            Release(parked);
+        }
+    }
+
+    /// <summary>Parks the request and gives the worker another. Entered with the mutex held, leaves without.</summary>
+    private void Park(Worker worker, FuseRequest request)
+    {
+        int keep = request.Compact();
+        if (_parkedTail is null)
+        {
+            _parkedHead = request;
+        }
+        else
+        {
+            _parkedTail.Next = request;
+        }
+
+        var surplus = default(SurplusBuffers);
+        while (request.BufferCount > keep)
+        {
+            surplus.Add(request.TakeBuffer());
+        }
+
+        _parkedTail = request;
+        request.Next = null;
+        _parkedCount++;
+        ParkedTotal++;
+        long needed = FuseRequest.HeadBytes + ((long)keep * FuseSessionOptions.RecordBytes);
+        worker.Request = null;
+        while (_bytes + needed > _options.BufferBytesMax && _parkedCount > 0)
+        {
+            _changed.Wait(_mutex);
+        }
+
+        _mutex.Exit();
+        FuseRequest next = NewRequest();
+        worker.Request = next;
+        while (surplus.Count > 0)
+        {
+            next.AddBuffer(surplus.Take());
+        }
+
+        Fill(next);
+    }
+
+    private void Unlink(FuseRequest? previous, FuseRequest request)
+    {
+        if (previous is null)
+        {
+            _parkedHead = request.Next;
+        }
+        else
+        {
+            previous.Next = request.Next;
+        }
+
+        if (ReferenceEquals(_parkedTail, request))
+        {
+            _parkedTail = previous;
+        }
+
+        request.Next = null;
+        _parkedCount--;
+        _changed.Broadcast();
+    }
+
+    private void Interrupt(Worker worker, FuseRequest request)
+    {
+        request.NoReply();
+        worker.Stats[(int)FuseOpcode.Interrupt].Count++;
+        if (request.MessageLength < 48)
+        {
+            return;
+        }
+
+        ulong unique = ((FuseInterruptIn*)(request.Message + 40))->Unique;
+        _mutex.Enter();
+        FuseRequest? previous = null;
+        FuseRequest? parked = _parkedHead;
+        while (parked is not null && parked.Header->Unique != unique)
+        {
+            previous = parked;
+            parked = parked.Next;
+        }
+
+        if (parked is not null)
+        {
+            Unlink(previous, parked);
+        }
+
+        _mutex.Exit();
+        if (parked is not null)
+        {
+            parked.ReplyError(Errno.EINTR);
+            Release(parked);
+        }
+    }
+
+    /// <summary>A request with a head and no buffers.</summary>
+    private FuseRequest NewRequest()
+    {
+        _mutex.Enter();
+        FuseRequest? request = _free;
+        if (request is not null)
+        {
+            _free = request.Next;
+            request.Next = null;
+        }
+
+        _mutex.Exit();
+        if (request is null)
+        {
+            request = new FuseRequest(this, _headCache.Alloc(KmFlags.Sleep), _options.MaxWrite / FuseSessionOptions.RecordBytes);
+            Katomic.Add(ref _bytes, FuseRequest.HeadBytes);
+        }
+
+        return request;
+    }
+
+    private void Fill(FuseRequest request)
+    {
+        int full = _options.MaxWrite / FuseSessionOptions.RecordBytes;
+        while (request.BufferCount < full)
+        {
+            request.AddBuffer(_recordCache.Alloc(KmFlags.Sleep));
+            Katomic.Add(ref _bytes, FuseSessionOptions.RecordBytes);
+        }
+    }
+
+    /// <summary>Gives the buffers back and keeps the head for the next request.</summary>
+    private void Release(FuseRequest request)
+    {
+        while (request.BufferCount > 0)
+        {
+            _recordCache.Free(request.TakeBuffer());
+            Katomic.Add(ref _bytes, -FuseSessionOptions.RecordBytes);
+        }
+
+        _mutex.Enter();
+        request.Next = _free;
+        _free = request;
+        _changed.Broadcast();
+        _mutex.Exit();
+    }
+
+    private void FreeAll()
+    {
+        while (_free is { } request)
+        {
+            _free = request.Next;
+            _headCache.Free(request.Head);
+            Katomic.Add(ref _bytes, -FuseRequest.HeadBytes);
+        }
+
+        _headCache.Destroy();
+        _recordCache.Destroy();
+    }
+
+    private const int Econnaborted = 103;
+
+    private struct Stat
+    {
+        internal long Count;
+        internal long Errors;
+        internal long TotalNs;
+        internal long MaxNs;
+    }
+
+    private sealed class Worker
+    {
+        internal readonly Stat[] Stats = new Stat[StatSlots];
+        internal FuseRequest? Request;
+    }
+
+    /// <summary>Buffers on their way from one request to another.</summary>
+    private struct SurplusBuffers
+    {
+        private fixed ulong _buffers[8];
+
+        internal int Count;
+
+        internal void Add(byte* buffer) => _buffers[Count++] = (ulong)buffer;
+
+        internal byte* Take() => (byte*)_buffers[--Count];
+    }
+}

@@ -1,0 +1,14 @@
+namespace ZfsLite.Fs;
+
+/// <summary>Answers requests. Called by many workers at once.</summary>
+public interface IFuseHandler
+{
+    /// <summary>
+    /// True if the request may have to wait for a transaction group or for the write throttle. Such requests never occupy
+    /// all workers.
+    /// </summary>
+    bool MayWaitForTxg(FuseRequest request);
+
+    /// <summary>Handles one request and replies to it, unless its kind has no reply. Never throws.</summary>
+    void Handle(FuseRequest request);
+}
