@@ -63,6 +63,12 @@ public sealed unsafe class Dnode : TxHoldable
     /// <summary>Frees a range: whole blocks become holes, parts of blocks zeros. ulong.MaxValue: to the end.</summary>
     public void FreeRange(ulong offset, ulong length, DmuTx tx) => throw new NotSupportedException();
 
+    /// <summary>
+    /// Finds the next data (or, with <paramref name="hole"/>, the next hole) at or after an offset, by blocks, dirty ones
+    /// included (dnode_next_offset). False: none up to the end of the last block.
+    /// </summary>
+    public bool NextOffset(ulong offset, bool hole, out ulong result) => throw new NotSupportedException();
+
     /// <summary>Lets go of the hold.</summary>
     public void Release() => throw new NotSupportedException();
 }

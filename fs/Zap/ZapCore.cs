@@ -82,7 +82,7 @@ internal static unsafe class ZapCore
             return Errno.E2BIG;
         }
 
-        ZapBlock b = HoldForWrite(store);
+        ZapBlock b = HoldForWrite(store, tx.AllocFlags);
         try
         {
             if (IsMicro(store, b))
@@ -113,7 +113,7 @@ internal static unsafe class ZapCore
             return Errno.ENOENT;
         }
 
-        ZapBlock b = HoldForWrite(store);
+        ZapBlock b = HoldForWrite(store, tx.AllocFlags);
         try
         {
             if (!IsMicro(store, b))
@@ -194,10 +194,10 @@ internal static unsafe class ZapCore
 
         store.Release(ref b);
         store.Lock.Exit();
-        return HoldForWrite(store);
+        return HoldForWrite(store, KmFlags.Sleep);
     }
 
-    private static ZapBlock HoldForWrite(in ZapStore store)
+    private static ZapBlock HoldForWrite(in ZapStore store, KmFlags flags)
     {
         store.Lock.EnterWrite();
         ZapBlock b = default;
@@ -206,7 +206,7 @@ internal static unsafe class ZapCore
             b = store.Hold(0);
             if (IsMicro(store, b) && ZapMicro.NeedsIndex(store, b.Size))
             {
-                ZapMicro.BuildIndex(store, b);
+                ZapMicro.BuildIndex(store, b, flags);
             }
 
             return b;
@@ -351,7 +351,7 @@ internal static unsafe class ZapCore
             b = store.Hold(0);
             if (ZapMicro.NeedsIndex(store, b.Size))
             {
-                ZapMicro.BuildIndex(store, b);
+                ZapMicro.BuildIndex(store, b, tx.AllocFlags);
                 keys = store.Index!.Keys;
             }
         }
@@ -384,7 +384,7 @@ internal static unsafe class ZapCore
     private static void Upgrade(in ZapStore store, ref ZapBlock b, DmuTx tx)
     {
         int oldSize = b.Size;
-        byte* old = KmemAllocator.Alloc(oldSize, KmFlags.PushPage);
+        byte* old = KmemAllocator.Alloc(oldSize, tx.AllocFlags);
         try
         {
             Buffer.MemoryCopy(b.Data, old, oldSize, oldSize);

@@ -55,15 +55,15 @@ internal static unsafe class ZapMicro
     }
 
     /// <summary>Builds the index. Under the write lock.</summary>
-    internal static void BuildIndex(in ZapStore store, in ZapBlock block)
+    internal static void BuildIndex(in ZapStore store, in ZapBlock block, KmFlags flags)
     {
         int slots = ZapLimits.MicroSlots(block.Size);
-        byte* memory = KmemAllocator.Alloc(slots * sizeof(ulong), KmFlags.PushPage);
+        byte* memory = KmemAllocator.Alloc(slots * sizeof(ulong), flags);
         var index = new ZapMicroIndex();
         try
         {
             var keys = new Span<ulong>(memory, slots);
-            index.Load(keys[..CollectKeys(store, block, keys)]);
+            index.Load(keys[..CollectKeys(store, block, keys)], flags);
         }
         finally
         {
@@ -135,7 +135,7 @@ internal static unsafe class ZapMicro
         name.CopyTo(new Span<byte>(p + OffName, NameRoom));
         if (store.Index is { } index)
         {
-            index.Insert(ZapMicroIndex.MakeKey(hash, cd, slot));
+            index.Insert(ZapMicroIndex.MakeKey(hash, cd, slot), tx.AllocFlags);
             index.FreeHint = slot + 1;
         }
 

@@ -54,9 +54,9 @@ internal sealed unsafe class ZapMicroIndex : IDisposable
     }
 
     /// <summary>Takes over keys, sorted or not.</summary>
-    internal void Load(ReadOnlySpan<ulong> keys)
+    internal void Load(ReadOnlySpan<ulong> keys, KmFlags flags)
     {
-        Reserve(keys.Length);
+        Reserve(keys.Length, flags);
         var own = new Span<ulong>(_keys, keys.Length);
         keys.CopyTo(own);
         own.Sort();
@@ -64,9 +64,9 @@ internal sealed unsafe class ZapMicroIndex : IDisposable
         FreeHint = 0;
     }
 
-    internal void Insert(ulong key)
+    internal void Insert(ulong key, KmFlags flags)
     {
-        Reserve(Count + 1);
+        Reserve(Count + 1, flags);
         int at = LowerBound(Keys, key);
         new Span<ulong>(_keys + at, Count - at).CopyTo(new Span<ulong>(_keys + at + 1, Count - at));
         _keys[at] = key;
@@ -92,7 +92,7 @@ internal sealed unsafe class ZapMicroIndex : IDisposable
         }
     }
 
-    private void Reserve(int count)
+    private void Reserve(int count, KmFlags flags)
     {
         if (count <= _capacity)
         {
@@ -100,7 +100,7 @@ internal sealed unsafe class ZapMicroIndex : IDisposable
         }
 
         int capacity = Math.Max(32, (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)count));
-        var keys = (ulong*)KmemAllocator.Alloc(capacity * sizeof(ulong), KmFlags.PushPage);
+        var keys = (ulong*)KmemAllocator.Alloc(capacity * sizeof(ulong), flags);
         new Span<ulong>(_keys, Count).CopyTo(new Span<ulong>(keys, capacity));
         if (_keys is not null)
         {
