@@ -13,6 +13,9 @@ namespace ZfsLite.Txn;
 /// </remarks>
 public sealed class DmuTx
 {
+    // "Open tx" as a class of locks: an assignment that may wait is an acquisition.
+    private static readonly LockClass s_openTx = LockOrder.Class("open tx");
+
     private readonly TxThreadState _owner;
     private TxHoldable?[] _holds = new TxHoldable?[8];
     private int _holdCount;
@@ -115,6 +118,7 @@ public sealed class DmuTx
         if (wait)
         {
             RequireMayAssign();
+            LockOrder.TouchPseudo(s_openTx);
         }
 
         if (Engine!.Policy == KmemPolicy.TxCookie && !_marked)
@@ -126,6 +130,18 @@ public sealed class DmuTx
         while (true)
         {
             int error = TryAssign(how);
+            if (error == 0)
+            {
+                if (wait)
+                {
+                    LockOrder.AcquirePseudo(s_openTx);
+                }
+                else
+                {
+                    LockOrder.AcquirePseudoByTry(s_openTx);
+                }
+            }
+
             if (error != TxErrno.ERESTART || !wait)
             {
                 return error;
@@ -140,6 +156,7 @@ public sealed class DmuTx
     {
         Require(Phase.Created);
         RequireMayAssign();
+        LockOrder.TouchPseudo(s_openTx);
         WaitForRetry();
     }
 
@@ -150,6 +167,7 @@ public sealed class DmuTx
         long txg = (long)Txg;
         ReleaseHolds(_holdCount, txg);
         _owner.Pop(this);
+        LockOrder.ReleasePseudo(s_openTx);
         Engine!.ReleaseToSync(_cpu, txg, touched: true);
         Die();
     }

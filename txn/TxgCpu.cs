@@ -9,7 +9,7 @@ namespace ZfsLite.Txn;
 internal sealed class TxgCpu
 {
     /// <summary>tc_open_lock: while it is held, the open txg does not change. Held from the choice of a txg to the end of Assign.</summary>
-    internal readonly Kmutex OpenLock = new("tc_open_lock");
+    internal readonly Kmutex OpenLock;
 
     /// <summary>tc_lock: guards the counts and marks below. Taken under OpenLock; nothing is taken under it.</summary>
     internal readonly Kmutex Lock = new("tc_lock");
@@ -23,8 +23,10 @@ internal sealed class TxgCpu
     /// <summary>1 if a transaction of the txg has ended here: the txg has something to write.</summary>
     internal readonly int[] Touched = new int[TxgEngine.TxgSize];
 
-    internal TxgCpu()
+    internal TxgCpu(int cpu)
     {
+        // A class of its own each: the quiesce thread takes all of them, by CPU number.
+        OpenLock = new Kmutex($"tc_open_lock[{cpu}]");
         for (int i = 0; i < Drained.Length; i++)
         {
             Drained[i] = new Kcondvar("tc_cv");

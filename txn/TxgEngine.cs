@@ -67,7 +67,7 @@ public sealed class TxgEngine
     private readonly TxgHoldersWait _holdersWait;
     private readonly TxgQuiesceMoreWait _quiesceMoreWait;
     private readonly TxgQuiesceDoneWait _quiesceDoneWait;
-    private readonly TxgSyncIdleWait _syncIdleWait = new();
+    private readonly IdleWait _syncIdleWait = new("something to sync (idle)");
 
     // Changed under every tc_open_lock at once; read anywhere.
     private long _openTxg;
@@ -112,7 +112,7 @@ public sealed class TxgEngine
         _quiesceDoneWait = new TxgQuiesceDoneWait(this);
         for (int i = 0; i < _cpus.Length; i++)
         {
-            _cpus[i] = new TxgCpu();
+            _cpus[i] = new TxgCpu(i);
         }
 
         _openTxg = (long)options.FirstTxg;

@@ -54,6 +54,8 @@ internal sealed class TxgQuiesceMoreWait(TxgEngine engine) : IWaitable
 {
     public string WaitName => engine.HasUntakenQuiesced ? "the sync thread to take the quiesced txg" : "a txg to quiesce (idle)";
 
+    public bool IsIdle => !engine.HasUntakenQuiesced;
+
     public void CollectOwners(ICollection<Kthread> owners)
     {
         if (engine.HasUntakenQuiesced)
@@ -77,16 +79,6 @@ internal sealed class TxgQuiesceDoneWait(TxgEngine engine) : IWaitable
     }
 }
 
-/// <summary>The sync thread has nothing to write, or the open txg is not due yet: ends by time or by work.</summary>
-internal sealed class TxgSyncIdleWait : IWaitable
-{
-    public string WaitName => "something to sync (idle)";
-
-    public void CollectOwners(ICollection<Kthread> owners)
-    {
-    }
-}
-
 /// <summary>A writer waits at 100 % of the dirty limit.</summary>
 internal sealed class DirtySpaceWait(TxgEngine engine) : IWaitable
 {
@@ -99,15 +91,5 @@ internal sealed class DirtySpaceWait(TxgEngine engine) : IWaitable
         {
             engine.CollectSyncOwners(txg, owners);
         }
-    }
-}
-
-/// <summary>A writer is delayed by the throttle: ends by time alone.</summary>
-internal sealed class ThrottleDelayWait : IWaitable
-{
-    public string WaitName => "write throttle delay";
-
-    public void CollectOwners(ICollection<Kthread> owners)
-    {
     }
 }

@@ -23,7 +23,7 @@ internal sealed class WriteThrottle
     // Guards the time of the last wake-up. Nothing is taken under it.
     private readonly Kmutex _delayLock = new("dmu_tx_delay");
     private readonly Kcondvar _delayCv = new("dmu_tx_delay");
-    private readonly ThrottleDelayWait _delayWait = new();
+    private readonly IdleWait _delayWait = new("write throttle delay");
     private long _lastWakeupNs;
     private long _delays;
     private long _delayedNs;

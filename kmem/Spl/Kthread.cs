@@ -252,6 +252,8 @@ public sealed partial class Kthread
 
         public string WaitName => $"end of thread {thread}";
 
+        public bool IsIdle => true;
+
         public void CollectOwners(ICollection<Kthread> owners) => owners.Add(thread);
     }
 }

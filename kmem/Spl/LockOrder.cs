@@ -79,6 +79,9 @@ public static class LockOrder
         self.PushHeld(pseudo, pseudo.Id);
     }
 
+    /// <summary>The calling thread entered it by a try, which would not have waited: no edge to it, only from it.</summary>
+    public static void AcquirePseudoByTry(LockClass pseudo) => Kthread.Current.PushHeld(pseudo, pseudo.Id | Try);
+
     /// <summary>The calling thread leaves it. False: it wasn't in it.</summary>
     public static bool ReleasePseudo(LockClass pseudo) => Kthread.Current.TryPopHeld(pseudo);
 

@@ -9,7 +9,29 @@ internal static class World
 {
     private const long LimitNs = 60_000_000_000;
 
-    public static void Run(Action body, KmemPolicy policy = KmemPolicy.Fstrans) => RunOs(body, policy);
+    /// <summary>Runs the body; on the simulator once per seed.</summary>
+    public static void Run(Action body, KmemPolicy policy = KmemPolicy.Fstrans, int seeds = 5)
+    {
+        if (!SplPlatform.IsSimulated)
+        {
+            RunOs(body, policy);
+            return;
+        }
+
+        for (ulong seed = 1; seed <= (ulong)seeds; seed++)
+        {
+            SimResult result = RunSim(body, policy, new SimOptions { Seed = seed, MaxSteps = 20_000_000 });
+            Assert.True(result.Outcome == SimOutcome.Completed, result.ToString());
+        }
+    }
+
+    /// <summary>One simulated run of the body.</summary>
+    public static SimResult RunSim(Action body, KmemPolicy policy, SimOptions options) => SimWorld.Run(options, () =>
+    {
+        KmemSystem.Init(new KmemOptions { ArenaBytes = 16 << 20, Policy = policy });
+        body();
+        KmemSystem.Shutdown();
+    });
 
     /// <summary>Runs the body with a started engine, and stops the engine after it.</summary>
     public static void Engine(Action<TxgEngine, FakeHost> body, TxgOptions? options = null, KmemPolicy policy = KmemPolicy.Fstrans) => Run(

@@ -1,0 +1,18 @@
+namespace ZfsLite.Txn;
+
+/// <summary>A wait that lasts long and is not part of a proven deadlock: the hung-task report.</summary>
+/// <param name="Thread">The thread that waits.</param>
+/// <param name="WaitedNs">For how long, so far.</param>
+/// <param name="Chain">The waits from this thread on, to a thread that runs, or whose wait nobody in particular ends.</param>
+public sealed record SlowWait(WaitNode Thread, long WaitedNs, IReadOnlyList<WaitEdge> Chain)
+{
+    /// <summary>In one paragraph, with the thread's stack.</summary>
+    public string ToText()
+    {
+        string chain = string.Join(", ", Chain.Select(static e => $"{e.From} needs {e.To} ({e.What})"));
+        WaitNode last = Chain[^1].To;
+        string end = last.WaitsFor is null ? $"{last} runs" : $"{last} waits for {last.WaitsFor}";
+        return $"slow wait, not a deadlock: {Thread} has waited {WaitedNs / 1_000_000} ms for {Thread.WaitsFor}; {chain}; {end}\n"
+            + (Thread.Stack ?? string.Empty);
+    }
+}

@@ -1,0 +1,197 @@
+using System.Globalization;
+using System.Text;
+
+namespace ZfsLite.Txn;
+
+/// <summary>
+/// Draws a deadlock. The threads of the cycle stand in the right column, in red, their waits as labelled arrows from one to
+/// the next and back. The threads that wait behind it stand in the left column, each with one arrow to what it needs. Colours
+/// follow the reader's light or dark scheme.
+/// </summary>
+internal static class WaitGraphSvg
+{
+    private const int MaxVictims = 14;
+    private const int BoxWidth = 330;
+    private const int Line = 17;
+    private const int Pad = 10;
+    private const int Gap = 26;
+    private const int LeftX = 24;
+    private const int MiddleWidth = 70;
+    private const int LabelWidth = 250;
+    private const int Top = 74;
+    private const int TextChars = 44;
+    private const int LabelChars = 34;
+
+    private const string Style =
+        """
+        <style>
+        :root { color-scheme: light dark; }
+        svg { --bg:#ffffff; --fg:#1f2328; --dim:#59636e; --box:#f6f8fa; --line:#8c959f; --red:#cf222e; --redbox:#fff0ee; }
+        @media (prefers-color-scheme: dark) { svg { --bg:#0d1117; --fg:#e6edf3; --dim:#9198a1; --box:#161b22; --line:#6e7681; --red:#ff7b72; --redbox:#2a1416; } }
+        .bg { fill: var(--bg); } text { font: 13px ui-sans-serif, system-ui, sans-serif; fill: var(--fg); }
+        .title { font-size: 18px; font-weight: 600; } .name { font-weight: 600; } .dim { fill: var(--dim); } .hot { fill: var(--red); }
+        .box { fill: var(--box); stroke: var(--line); } .cycle { fill: var(--redbox); stroke: var(--red); stroke-width: 2; }
+        .edge { fill: none; stroke: var(--line); stroke-width: 1.3; } .cedge { fill: none; stroke: var(--red); stroke-width: 2.4; }
+        .head { fill: var(--line); } .chead { fill: var(--red); }
+        </style>
+        """;
+
+    private const string Markers =
+        """
+        <defs>
+        <marker id="a" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path class="head" d="M0 0L10 5L0 10z"/></marker>
+        <marker id="c" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path class="chead" d="M0 0L10 5L0 10z"/></marker>
+        </defs>
+        """;
+
+    internal static string Render(DeadlockReport report)
+    {
+        WaitCycle cycle = report.Cycles[0];
+        List<WaitNode> victims = [.. report.Victims.Where(v => !cycle.Contains(v))];
+        bool hasLeft = victims.Count > 0;
+        int rightX = hasLeft ? LeftX + BoxWidth + MiddleWidth : LeftX;
+        var boxes = new Dictionary<int, Box>();
+        int leftBottom = Top;
+        foreach (WaitNode node in victims.Take(MaxVictims))
+        {
+            leftBottom = Place(report, boxes, node, LeftX, leftBottom, false);
+        }
+
+        int rightBottom = Top;
+        foreach (WaitNode node in cycle.Threads)
+        {
+            rightBottom = Place(report, boxes, node, rightX, rightBottom, true) + Gap;
+        }
+
+        int width = rightX + BoxWidth + LabelWidth + 90;
+        int height = Math.Max(leftBottom, rightBottom) + 30;
+        var svg = new StringBuilder();
+        svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<title>{Escape(report.Summary)}</title>\n{Style}\n{Markers}\n<rect class=\"bg\" width=\"{width}\" height=\"{height}\"/>\n");
+        Text(svg, LeftX, 32, "title", cycle.Edges.Count == 1 ? "Deadlock: a thread waits for itself" : $"Deadlock: a cycle of {cycle.Edges.Count} threads");
+        Text(svg, LeftX, 54, "dim", hasLeft ? "left: threads that wait behind the cycle; right, red: the proven cycle" : "the proven cycle");
+        DrawVictimEdges(svg, report, cycle, victims, boxes);
+        DrawCycleEdges(svg, report, cycle, boxes, rightX + BoxWidth);
+        foreach (Box box in boxes.Values)
+        {
+            DrawBox(svg, box);
+        }
+
+        if (victims.Count > MaxVictims)
+        {
+            Text(svg, LeftX, leftBottom + 8, "dim", $"and {victims.Count - MaxVictims} more threads");
+        }
+
+        return svg.Append("</svg>\n").ToString();
+    }
+
+    private static int Place(DeadlockReport report, Dictionary<int, Box> boxes, WaitNode node, int x, int y, bool inCycle)
+    {
+        var lines = new List<string>();
+        if (!inCycle)
+        {
+            lines.AddRange(Wrap("waits for " + node.WaitsFor, TextChars));
+        }
+
+        lines.Add($"since {report.Seconds(node)}, marks: {node.Marks}");
+        lines.AddRange(Wrap("holds " + node.DescribeHolds(), TextChars).Take(3));
+        int height = (2 * Pad) + (Line * (lines.Count + 1));
+        boxes[node.Id] = new Box(node, x, y, height, lines, inCycle);
+        return y + height + Gap;
+    }
+
+    private static void DrawBox(StringBuilder svg, Box box)
+    {
+        svg.Append(CultureInfo.InvariantCulture, $"<rect class=\"{(box.InCycle ? "cycle" : "box")}\" x=\"{box.X}\" y=\"{box.Y}\" width=\"{BoxWidth}\" height=\"{box.Height}\" rx=\"7\"/>\n");
+        int y = box.Y + Pad + 12;
+        Text(svg, box.X + 12, y, "name", box.Node.ToString());
+        foreach (string line in box.Lines)
+        {
+            y += Line;
+            Text(svg, box.X + 12, y, "dim", line);
+        }
+    }
+
+    /// <summary>One arrow per waiting thread: to a thread of the cycle if it needs one directly, else to another waiting thread.</summary>
+    private static void DrawVictimEdges(StringBuilder svg, DeadlockReport report, WaitCycle cycle, List<WaitNode> victims, Dictionary<int, Box> boxes)
+    {
+        foreach (WaitNode node in victims)
+        {
+            if (!boxes.TryGetValue(node.Id, out Box? from))
+            {
+                continue;
+            }
+
+            WaitEdge? edge = report.Graph.EdgesFrom(node).FirstOrDefault(e => cycle.Contains(e.To))
+                ?? report.Graph.EdgesFrom(node).FirstOrDefault(e => e.To.Id != node.Id && boxes.ContainsKey(e.To.Id));
+            if (edge is null)
+            {
+                continue;
+            }
+
+            Box to = boxes[edge.To.Id];
+            int y1 = from.Middle;
+            int y2 = Math.Clamp(y1, to.Y + 12, to.Y + to.Height - 12);
+            string path = to.InCycle
+                ? $"M{from.X + BoxWidth} {y1}C{from.X + BoxWidth + 40} {y1} {to.X - 40} {y2} {to.X - 2} {y2}"
+                : $"M{from.X + BoxWidth} {y1}C{from.X + BoxWidth + 34} {y1} {to.X + BoxWidth + 34} {to.Middle} {to.X + BoxWidth + 2} {to.Middle}";
+            svg.Append(CultureInfo.InvariantCulture, $"<path class=\"edge\" marker-end=\"url(#a)\" d=\"{path}\"/>\n");
+        }
+    }
+
+    private static void DrawCycleEdges(StringBuilder svg, DeadlockReport report, WaitCycle cycle, Dictionary<int, Box> boxes, int edgeX)
+    {
+        for (int i = 0; i < cycle.Edges.Count; i++)
+        {
+            WaitEdge edge = cycle.Edges[i];
+            Box from = boxes[edge.From.Id];
+            Box to = boxes[edge.To.Id];
+            bool self = ReferenceEquals(from, to);
+            bool back = !self && to.Y < from.Y;
+            int y1 = self ? from.Y + 14 : from.Middle + (back ? 8 : 10);
+            int y2 = self ? from.Y + from.Height - 14 : to.Middle - (back ? 14 : 10);
+            int reach = back && cycle.Edges.Count > 1 ? 74 : 46;
+            svg.Append(CultureInfo.InvariantCulture, $"<path class=\"cedge\" marker-end=\"url(#c)\" d=\"M{edgeX} {y1}C{edgeX + reach} {y1} {edgeX + reach} {y2} {edgeX + 3} {y2}\"/>\n");
+            int y = self ? from.Middle - 8 : from.Middle + 6;
+            foreach (string line in Wrap($"waits for {edge.What}", LabelChars))
+            {
+                Text(svg, edgeX + 84, y, "hot", line);
+                y += Line;
+            }
+
+            Text(svg, edgeX + 84, y, "dim", $"needs {(self ? "itself" : edge.To.ToString())}");
+        }
+    }
+
+    private static List<string> Wrap(string text, int chars)
+    {
+        var lines = new List<string>();
+        var line = new StringBuilder();
+        foreach (string word in text.Split(' '))
+        {
+            if (line.Length > 0 && line.Length + 1 + word.Length > chars)
+            {
+                lines.Add(line.ToString());
+                line.Clear();
+            }
+
+            line.Append(line.Length == 0 ? string.Empty : " ").Append(word);
+        }
+
+        lines.Add(line.ToString());
+        return lines;
+    }
+
+    private static void Text(StringBuilder svg, int x, int y, string kind, string text) =>
+        svg.Append(CultureInfo.InvariantCulture, $"<text class=\"{kind}\" x=\"{x}\" y=\"{y}\">{Escape(text)}</text>\n");
+
+    private static string Escape(string text) => text
+        .Replace("&", "&amp;", StringComparison.Ordinal)
+        .Replace("<", "&lt;", StringComparison.Ordinal)
+        .Replace(">", "&gt;", StringComparison.Ordinal);
+
+    private sealed record Box(WaitNode Node, int X, int Y, int Height, List<string> Lines, bool InCycle)
+    {
+        internal int Middle => Y + (Height / 2);
+    }
+}
