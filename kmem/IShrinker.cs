@@ -3,7 +3,12 @@ namespace ZfsLite.Kmem;
 /// <summary>What a direct reclaimer or kswapd lets a shrinker do.</summary>
 /// <param name="MayEnterFs">__GFP_FS: the shrinker may open transactions and take file system locks.</param>
 /// <param name="IsKswapd">The caller is kswapd.</param>
-public readonly record struct ShrinkControl(bool MayEnterFs, bool IsKswapd);
+public readonly record struct ShrinkControl(bool MayEnterFs, bool IsKswapd)
+{
+    /// <summary>May the shrinker wait for a transaction? Never under policy fstrans: what needs one is handed to a worker. Under
+    /// the policies of history it is <see cref="MayEnterFs"/>.</summary>
+    public bool MayWaitForTx { get; init; } = MayEnterFs;
+}
 
 /// <summary>Something that can give memory back. Runs in the thread of whoever needs memory.</summary>
 public interface IShrinker
@@ -13,6 +18,9 @@ public interface IShrinker
 
     /// <summary>Name, for statistics.</summary>
     string Name { get; }
+
+    /// <summary>How many objects one Scan is asked for at most (SHRINK_BATCH).</summary>
+    int BatchSize => 128;
 
     /// <summary>How many objects could go. No lock that a sleeping allocation is made under may be taken except by try.</summary>
     long Count(in ShrinkControl control);

@@ -1,25 +1,68 @@
 using System.Runtime.InteropServices;
+using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
 
-/// <summary>kmem_alloc and its kin: memory from the arena.</summary>
+/// <summary>
+/// kmem_alloc and its kin: memory from the arena. Up to 8 KiB it comes from the caches kmalloc-8 to kmalloc-8192, naturally
+/// aligned for powers of two; above that in whole pages, contiguous if they can be had at once, otherwise scattered ones
+/// mapped together.
+/// </summary>
 public static unsafe class KmemAllocator
 {
-    /// <summary>kmem_alloc: contiguous memory, 8-byte aligned. Null only with <see cref="KmFlags.NoSleep"/>.</summary>
-    public static byte* Alloc(long size, KmFlags flags) => (byte*)NativeMemory.AlignedAlloc((nuint)size, 4096);
+    /// <summary>kmem_alloc: 8-byte aligned. Null only with <see cref="KmFlags.NoSleep"/>.</summary>
+    /// <param name="size">Bytes, 1 or more.</param>
+    /// <param name="flags">KM_SLEEP, KM_NOSLEEP or KM_PUSHPAGE.</param>
+    public static byte* Alloc(long size, KmFlags flags)
+    {
+        KmemSystem system = KmemSystem.Current;
+        if ((ulong)(size - 1) < KmallocCaches.MaxSize)
+        {
+            return system.Kmalloc.For(size).Alloc(flags);
+        }
 
-    /// <summary>kmem_zalloc: as Alloc, zero-filled.</summary>
+        return Large(system, size, flags);
+    }
+
+    /// <summary>kmem_alloc, zero-filled.</summary>
     public static byte* Zalloc(long size, KmFlags flags)
     {
         byte* p = Alloc(size, flags);
-        NativeMemory.Clear(p, (nuint)size);
+        if (p != null)
+        {
+            NativeMemory.Clear(p, (nuint)size);
+        }
+
         return p;
     }
 
     /// <summary>Frees what Alloc or Zalloc gave. <paramref name="size"/> is the size asked for.</summary>
-    public static void Free(byte* p, long size) => NativeMemory.AlignedFree(p);
+    public static void Free(byte* p, long size)
+    {
+        KmemSystem system = KmemSystem.Current;
+        if ((ulong)(size - 1) < KmallocCaches.MaxSize)
+        {
+            system.Kmalloc.For(size).Free(p);
+            return;
+        }
 
-    /// <summary>vmem_alloc: virtually contiguous memory, for large sizes.</summary>
+        int page = system.Mapping.IndexOf(p);
+        if (page < 0 || system.Mapping.Address(page) != p || system.Mapping.Pages[page].Kind != PageKind.Large)
+        {
+            throw new InvalidOperationException($"address 0x{(ulong)p:x} is freed with size {size}, but is no such allocation");
+        }
+
+        ref PageDesc d = ref system.Mapping.Pages[page];
+        if (d.Data != (ulong)size)
+        {
+            throw new InvalidOperationException($"address 0x{(ulong)p:x} is freed with size {size}, but was allocated with {d.Data}");
+        }
+
+        Katomic.Add(ref system.LargeBytes, -((long)d.Pages << ArenaMapping.PageShift));
+        system.FreePages(page, d.Pages);
+    }
+
+    /// <summary>vmem_alloc: virtually contiguous memory, for large sizes. Sizes up to the arena's.</summary>
     public static byte* VmemAlloc(long size, KmFlags flags) => Alloc(size, flags);
 
     /// <summary>vmem_zalloc.</summary>
@@ -27,4 +70,44 @@ public static unsafe class KmemAllocator
 
     /// <summary>Frees what VmemAlloc gave.</summary>
     public static void VmemFree(byte* p, long size) => Free(p, size);
+
+    private static byte* Large(KmemSystem system, long size, KmFlags flags)
+    {
+        if (size <= 0 || size > system.ArenaBytes)
+        {
+            throw new ArgumentOutOfRangeException(nameof(size), $"an allocation of {size} bytes from an arena of {system.ArenaBytes}");
+        }
+
+        Kthread self = Kthread.Current;
+        if (system.Torture.Rate > 0)
+        {
+            system.Torture.Point(flags, self);
+        }
+
+        GfpMask gfp = Gfp.Convert(flags, system.Policy, self.Flags);
+        int pages = (int)((size + ArenaMapping.PageSize - 1) >> ArenaMapping.PageShift);
+        int page = pages <= MemoryNode.MaxPages ? system.Pages.Alloc(pages, gfp, self) : PageAllocator.Fragmented;
+        if (page == PageAllocator.Fragmented && (gfp & GfpMask.DirectReclaim) != 0)
+        {
+            page = system.Vmalloc.Alloc(pages, gfp, self);
+        }
+
+        if (page < 0)
+        {
+            return null;
+        }
+
+        ref PageDesc d = ref system.Mapping.Pages[page];
+        d.Kind = PageKind.Large;
+        d.Pages = pages;
+        d.Data = (ulong)size;
+        Katomic.Add(ref system.LargeBytes, (long)pages << ArenaMapping.PageShift);
+        byte* p = system.Mapping.Address(page);
+        if (system.Options.Poison)
+        {
+            Poison.FillUninit(p, size);
+        }
+
+        return p;
+    }
 }

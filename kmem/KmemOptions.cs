@@ -1,8 +1,16 @@
+using ZfsLite.Kmem.Spl;
+
 namespace ZfsLite.Kmem;
 
 /// <summary>How to set up the memory of the process.</summary>
 public sealed class KmemOptions
 {
+    /// <summary>The smallest arena: 16 MiB.</summary>
+    public const long MinArenaBytes = 16L << 20;
+
+    /// <summary>The largest arena: 1 TiB.</summary>
+    public const long MaxArenaBytes = 1L << 40;
+
     /// <summary>Size of the arena in bytes. 16 MiB at least.</summary>
     public long ArenaBytes { get; init; } = 256L << 20;
 
@@ -14,4 +22,17 @@ public sealed class KmemOptions
 
     /// <summary>Overrides the computed min watermark, bytes; 0: computed as Linux does.</summary>
     public long MinFreeBytes { get; init; }
+
+    /// <summary>Fills freed memory with junk and checks it on the next allocation. For tests: it touches every byte.</summary>
+    public bool Poison { get; init; }
+
+    /// <summary>Locks the arena into memory if the system allows it.</summary>
+    public bool LockArena { get; init; } = !SplPlatform.IsSimulated;
+
+    /// <summary>After how long without any progress a sleeping allocation gives up with <see cref="KmemExhaustedException"/>,
+    /// nanoseconds. 60 s.</summary>
+    public long OomTimeoutNs { get; init; } = 60_000_000_000;
+
+    /// <summary>Receives warnings (allocations that stall), at most 5 in 60 s; null: only counted.</summary>
+    public Action<string>? Warn { get; init; }
 }

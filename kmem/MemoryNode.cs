@@ -1,0 +1,78 @@
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Kmem;
+
+/// <summary>A node: a range of arena pages with its buddy system, watermarks and lock. There is one today.</summary>
+internal sealed class MemoryNode(PageDesc[] pages, int start, int count, Watermarks marks)
+{
+    /// <summary>Largest order of a node: 4 MiB blocks.</summary>
+    internal const int MaxOrder = 10;
+
+    /// <summary>Largest contiguous allocation, in pages.</summary>
+    internal const int MaxPages = 1 << MaxOrder;
+
+    private readonly Kmutex _lock = new("kmem_node");
+    private readonly BuddyAllocator _buddy = new(pages, start, count, MaxOrder);
+
+    /// <summary>Watermarks.</summary>
+    internal Watermarks Marks { get; } = marks;
+
+    /// <summary>Pages of the node.</summary>
+    internal int TotalPages { get; } = count;
+
+    /// <summary>Free pages: exact under the lock, a good guess without.</summary>
+    internal int FreePages => _buddy.FreePages;
+
+    /// <summary>The fewest free pages there have been.</summary>
+    internal int LowestFree { get; private set; } = count;
+
+    /// <summary>Allocations that went below min, and their pages.</summary>
+    internal long ReserveEvents { get; private set; }
+
+    /// <summary>Pages taken from below min.</summary>
+    internal long ReservePages { get; private set; }
+
+    /// <summary>Pages given back, over all time.</summary>
+    internal long FreedPages { get; private set; }
+
+    /// <summary>Free blocks of an order.</summary>
+    internal int Blocks(int order) => _buddy.Blocks(order);
+
+    /// <summary>Takes contiguous pages if <paramref name="mark"/> pages stay free.</summary>
+    /// <returns>First page, <see cref="PageAllocator.NoMemory"/> or <see cref="PageAllocator.Fragmented"/>.</returns>
+    internal int TryAlloc(int pageCount, int mark)
+    {
+        _lock.Enter();
+        int after = _buddy.FreePages - pageCount;
+        int page = PageAllocator.NoMemory;
+        if (after >= mark)
+        {
+            page = _buddy.Alloc(pageCount);
+            if (page < 0)
+            {
+                page = PageAllocator.Fragmented;
+            }
+            else
+            {
+                LowestFree = Math.Min(LowestFree, after);
+                if (after < Marks.Min)
+                {
+                    ReserveEvents++;
+                    ReservePages += Math.Min(pageCount, Marks.Min - after);
+                }
+            }
+        }
+
+        _lock.Exit();
+        return page;
+    }
+
+    /// <summary>Gives pages back.</summary>
+    internal void Free(int page, int pageCount)
+    {
+        _lock.Enter();
+        _buddy.Free(page, pageCount);
+        FreedPages += pageCount;
+        _lock.Exit();
+    }
+}

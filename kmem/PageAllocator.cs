@@ -1,0 +1,266 @@
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Kmem;
+
+/// <summary>
+/// The page allocator: the fast path above the low watermark, and the slow path of a kernel. Below low it wakes kswapd;
+/// below min an ordinary allocation reclaims in its own thread (<see cref="Reclaimer"/>), one with __GFP_HIGH goes on to half
+/// of min, a reclaimer (PF_MEMALLOC) to the bottom. A sleeping allocation never fails: between rounds it waits for memory,
+/// on the record; if nothing at all is given back for <see cref="KmemOptions.OomTimeoutNs"/> it throws.
+/// </summary>
+internal sealed unsafe class PageAllocator
+{
+    /// <summary>Not enough free pages above the mark.</summary>
+    internal const int NoMemory = -1;
+
+    /// <summary>Enough pages, but no contiguous block: the caller may scatter.</summary>
+    internal const int Fragmented = -2;
+
+    private const int FreeRounds = 8;
+    private const long MinWaitNs = 1_000_000;
+    private const long MaxWaitNs = 50_000_000;
+    private const int WarnRounds = 32;
+    private const long WarnWindowNs = 60_000_000_000;
+    private const int WarnsPerWindow = 5;
+
+    private readonly KmemSystem _system;
+    private readonly MemoryNode[] _nodes;
+    private readonly Kmutex _waitLock = new("kmem_wait");
+    private readonly Kcondvar _freed = new("memory");
+    private int _waiters;
+    private long _warnWindow = long.MinValue;
+    private int _warnsInWindow;
+
+    internal PageAllocator(KmemSystem system, ArenaMapping mapping)
+    {
+        _system = system;
+        Mapping = mapping;
+        Marks = Watermarks.Compute(mapping.ArenaPages, system.Options.MinFreeBytes);
+        _nodes = [new MemoryNode(mapping.Pages, 0, mapping.ArenaPages, Marks)];
+    }
+
+    /// <summary>The address space.</summary>
+    internal ArenaMapping Mapping { get; }
+
+    /// <summary>Watermarks of all nodes together.</summary>
+    internal Watermarks Marks { get; }
+
+    /// <summary>The nodes.</summary>
+    internal ReadOnlySpan<MemoryNode> Nodes => _nodes;
+
+    /// <summary>Free pages, a guess.</summary>
+    internal int FreePages
+    {
+        get
+        {
+            int free = 0;
+            foreach (MemoryNode node in _nodes)
+            {
+                free += node.FreePages;
+            }
+
+            return free;
+        }
+    }
+
+    /// <summary>Pages freed over all time, a guess.</summary>
+    internal long FreedPages
+    {
+        get
+        {
+            long freed = 0;
+            foreach (MemoryNode node in _nodes)
+            {
+                freed += node.FreedPages;
+            }
+
+            return freed;
+        }
+    }
+
+    /// <summary>Is a thread waiting for memory?</summary>
+    internal bool HasWaiters => Katomic.Load(ref _waiters) != 0;
+
+    /// <summary>One attempt at contiguous pages, at the marks that mask and thread allow. Wakes kswapd, never sleeps.</summary>
+    internal int Try(int pages, GfpMask gfp, Kthread self)
+    {
+        int page = TryNodes(pages, Marks.Low);
+        if (page != NoMemory)
+        {
+            return page;
+        }
+
+        if ((gfp & GfpMask.KswapdReclaim) != 0)
+        {
+            _system.Kswapd.Wake();
+        }
+
+        return TryNodes(pages, MarkFor(gfp, self));
+    }
+
+    /// <summary>Contiguous pages.</summary>
+    /// <returns>First page; <see cref="Fragmented"/>; or <see cref="NoMemory"/> if the mask does not allow sleeping.</returns>
+    internal int Alloc(int pages, GfpMask gfp, Kthread self)
+    {
+        Stall stall = default;
+        while (true)
+        {
+            int page = Try(pages, gfp, self);
+            if (page != NoMemory)
+            {
+                EndStall(ref stall);
+                return page;
+            }
+
+            if (!Retry(ref stall, pages, gfp, self))
+            {
+                return NoMemory;
+            }
+        }
+    }
+
+    /// <summary>After <see cref="NoMemory"/>: reclaims and, when that gave nothing, waits.</summary>
+    /// <returns>False if the mask does not allow sleeping; otherwise try again.</returns>
+    internal bool Retry(ref Stall stall, int pages, GfpMask gfp, Kthread self)
+    {
+        if ((gfp & GfpMask.DirectReclaim) == 0)
+        {
+            Katomic.Increment(ref _system.Counters.Failures);
+            return false;
+        }
+
+        if (stall.Rounds++ == 0)
+        {
+            stall.StartNs = stall.ProgressNs = Kclock.NowNs;
+            stall.FreedSeen = FreedPages;
+            Katomic.Increment(ref _system.Counters.Stalls);
+            if (Gfp.IsMarked(_system.Policy, self.Flags))
+            {
+                Katomic.Increment(ref _system.Counters.TurnedAway);
+            }
+        }
+
+        long progress = Reclaimer.InReclaim(self) ? 0 : _system.Reclaimer.Direct(Gfp.Scope(gfp, _system.Policy, self.Flags), pages, self);
+        if (progress == 0 || stall.Rounds > FreeRounds)
+        {
+            WaitForMemory(ref stall, pages, gfp, self);
+        }
+
+        return true;
+    }
+
+    /// <summary>The allocation has its pages, or no longer needs them.</summary>
+    internal void EndStall(ref Stall stall)
+    {
+        if (stall.Rounds != 0)
+        {
+            Katomic.Add(ref _system.Counters.StallNs, Kclock.NowNs - stall.StartNs);
+        }
+    }
+
+    /// <summary>Gives pages back and wakes those who wait for memory.</summary>
+    internal void Free(int page, int pages)
+    {
+        if (_system.Options.Poison)
+        {
+            Poison.FillFree(Mapping.Address(page), (long)pages << ArenaMapping.PageShift);
+        }
+
+        _nodes[0].Free(page, pages);
+        Signal();
+    }
+
+    /// <summary>Wakes those who wait for memory: something was given back.</summary>
+    internal void Signal()
+    {
+        if (Katomic.Load(ref _waiters) != 0)
+        {
+            _waitLock.Enter();
+            _freed.Broadcast();
+            _waitLock.Exit();
+        }
+    }
+
+    private int TryNodes(int pages, int mark)
+    {
+        int result = NoMemory;
+        foreach (MemoryNode node in _nodes)
+        {
+            int page = node.TryAlloc(pages, mark);
+            if (page >= 0)
+            {
+                return page;
+            }
+
+            result = Math.Min(result, page);
+        }
+
+        return result;
+    }
+
+    private int MarkFor(GfpMask gfp, Kthread self)
+    {
+        if ((self.Flags & (ThreadFlags.Memalloc | ThreadFlags.InReclaim)) != 0)
+        {
+            return 0;
+        }
+
+        return (gfp & GfpMask.High) != 0 ? Marks.Min - (Marks.Min / 2) : Marks.Min;
+    }
+
+    private void WaitForMemory(ref Stall stall, int pages, GfpMask gfp, Kthread self)
+    {
+        long now = Kclock.NowNs;
+        long wait = Math.Min(MinWaitNs << Math.Min(stall.Rounds, 16), MaxWaitNs);
+        _waitLock.Enter();
+        Katomic.Increment(ref _waiters);
+        if (FreePages - pages < MarkFor(gfp, self))
+        {
+            _freed.WaitUntil(_waitLock, now + wait, MemoryWait.Instance);
+        }
+
+        Katomic.Decrement(ref _waiters);
+        _waitLock.Exit();
+
+        now = Kclock.NowNs;
+        long freed = FreedPages;
+        if (freed != stall.FreedSeen)
+        {
+            stall.FreedSeen = freed;
+            stall.ProgressNs = now;
+        }
+        else if (now - stall.ProgressNs >= _system.Options.OomTimeoutNs)
+        {
+            EndStall(ref stall);
+            throw new KmemExhaustedException(Describe("out of memory: nothing was given back for", now - stall.ProgressNs, pages, gfp, self));
+        }
+
+        if (stall.Rounds % WarnRounds == 0)
+        {
+            Warn(pages, gfp, self, now - stall.StartNs);
+        }
+    }
+
+    private void Warn(int pages, GfpMask gfp, Kthread self, long stalledNs)
+    {
+        long now = Kclock.NowNs;
+        _waitLock.Enter();
+        if (_warnWindow == long.MinValue || now - _warnWindow >= WarnWindowNs)
+        {
+            _warnWindow = now;
+            _warnsInWindow = 0;
+        }
+
+        bool speak = _warnsInWindow++ < WarnsPerWindow;
+        _waitLock.Exit();
+        Katomic.Increment(ref _system.Counters.Warnings);
+        if (speak)
+        {
+            _system.Options.Warn?.Invoke(Describe("allocation stalled for", stalledNs, pages, gfp, self));
+        }
+    }
+
+    private string Describe(string what, long ns, int pages, GfpMask gfp, Kthread self) =>
+        $"{what} {ns / 1_000_000} ms; thread {self} wants {pages} pages with {gfp}, marks {self.Flags}; "
+        + $"{FreePages} of {Mapping.ArenaPages} pages free, min {Marks.Min}, low {Marks.Low}, high {Marks.High}; policy {_system.Policy}";
+}

@@ -1,0 +1,156 @@
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Kmem;
+
+/// <summary>
+/// vmalloc: scattered physical runs mapped contiguously in the window behind the arena. Each mapping is charged with page-table
+/// pages of its own, and those are allocated with GFP_KERNEL whatever the caller asked: the kernel's historical fault. Only
+/// the caller's mark, enforced in the page allocator, keeps them from entering the file system.
+/// </summary>
+internal sealed class VmallocWindow
+{
+    /// <summary>Most mappings (runs) at a time; the host allows a process about 65,000.</summary>
+    internal const int MaxMappings = 16384;
+
+    private const int PagesPerTable = 512;
+    private const long BudgetWaitNs = 10_000_000;
+
+    private readonly KmemSystem _system;
+    private readonly ArenaMapping _mapping;
+    private readonly Kmutex _lock = new("kmem_vmalloc");
+    private readonly BuddyAllocator _addresses;
+    private long _mappings;
+
+    internal VmallocWindow(KmemSystem system, ArenaMapping mapping)
+    {
+        _system = system;
+        _mapping = mapping;
+        _addresses = new BuddyAllocator(
+            mapping.Pages,
+            mapping.WindowStart,
+            mapping.WindowPages,
+            System.Numerics.BitOperations.Log2((uint)mapping.WindowPages));
+    }
+
+    /// <summary>Runs mapped now.</summary>
+    internal long Mappings => _mappings;
+
+    /// <summary>Pages of address space in use.</summary>
+    internal int UsedPages => _mapping.WindowPages - _addresses.FreePages;
+
+    /// <summary>Mappings made over all time.</summary>
+    internal long Total { get; private set; }
+
+    /// <summary>Window pages that were ever used, counted from its start.</summary>
+    internal int HighestUsed { get; private set; }
+
+    /// <summary>Maps scattered pages. The mask must allow sleeping.</summary>
+    /// <returns>First window page.</returns>
+    internal int Alloc(int pages, GfpMask gfp, Kthread self)
+    {
+        if (pages > _mapping.ArenaPages)
+        {
+            throw new ArgumentOutOfRangeException(nameof(pages), $"vmem_alloc of {pages} pages from an arena of {_mapping.ArenaPages}");
+        }
+
+        int at = TakeAddresses(pages);
+        int runs = -1;
+        int tables = (pages + PagesPerTable - 1) / PagesPerTable;
+        for (int i = 0; i < tables; i++)
+        {
+            int table = _system.Pages.Alloc(1, GfpMask.Kernel, self);
+            AddRun(table, 0, PageKind.PageTable, ref runs);
+        }
+
+        int done = 0;
+        int order = MemoryNode.MaxOrder;
+        Stall stall = default;
+        while (done < pages)
+        {
+            order = Math.Min(order, System.Numerics.BitOperations.Log2((uint)(pages - done)));
+            int run = _system.Pages.Try(1 << order, gfp, self);
+            if (run >= 0)
+            {
+                TakeMapping();
+                AddRun(run, order, PageKind.VmallocRun, ref runs);
+                _mapping.MapRun(at + done, run, 1 << order);
+                done += 1 << order;
+            }
+            else if (order > 0)
+            {
+                order--;
+            }
+            else
+            {
+                _ = _system.Pages.Retry(ref stall, 1, gfp, self);
+            }
+        }
+
+        _system.Pages.EndStall(ref stall);
+        _mapping.Pages[at].Runs = runs;
+        return at;
+    }
+
+    /// <summary>Unmaps what Alloc gave and frees its pages.</summary>
+    internal void Free(int at, int pages)
+    {
+        int run = _mapping.Pages[at].Runs;
+        _mapping.Unmap(at, pages);
+        int mappings = 0;
+        while (run >= 0)
+        {
+            int next = _mapping.Pages[run].Next;
+            mappings += _mapping.Pages[run].Kind == PageKind.VmallocRun ? 1 : 0;
+            _system.Pages.Free(run, 1 << _mapping.Pages[run].Order);
+            run = next;
+        }
+
+        Katomic.Add(ref _mappings, -mappings);
+        _lock.Enter();
+        _addresses.Free(at, pages);
+        _lock.Exit();
+    }
+
+    /// <summary>Ends the use of the window's descriptors.</summary>
+    internal void Forget() => _addresses.Forget();
+
+    private int TakeAddresses(int pages)
+    {
+        while (true)
+        {
+            _lock.Enter();
+            int at = _addresses.Alloc(pages);
+            if (at >= 0)
+            {
+                Total++;
+                HighestUsed = Math.Max(HighestUsed, at + pages - _mapping.WindowStart);
+            }
+
+            _lock.Exit();
+            if (at >= 0)
+            {
+                return at;
+            }
+
+            Kthread.Sleep(BudgetWaitNs);
+        }
+    }
+
+    private void TakeMapping()
+    {
+        while (Katomic.Increment(ref _mappings) > MaxMappings)
+        {
+            Katomic.Decrement(ref _mappings);
+            Kthread.Sleep(BudgetWaitNs);
+        }
+    }
+
+    private void AddRun(int page, int order, PageKind kind, ref int runs)
+    {
+        ref PageDesc d = ref _mapping.Pages[page];
+        d.Kind = kind;
+        d.Order = (byte)order;
+        d.Next = runs;
+        runs = page;
+    }
+}
