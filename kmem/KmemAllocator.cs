@@ -79,6 +79,11 @@ public static unsafe class KmemAllocator
         }
 
         Kthread self = Kthread.Current;
+        if (self.HeldCount != 0)
+        {
+            FsReclaim.Touch(flags, system.Policy, self);
+        }
+
         if (system.Torture.Rate > 0)
         {
             system.Torture.Point(flags, self);

@@ -97,6 +97,11 @@ public sealed unsafe partial class KmemCache
     {
         Gfp.Check(flags);
         Kthread self = Kthread.Current;
+        if (self.HeldCount != 0)
+        {
+            FsReclaim.Touch(flags, _system.Policy, self);
+        }
+
         if (_hooks && _system.Torture.Rate > 0)
         {
             _system.Torture.Point(flags, self);

@@ -7,6 +7,14 @@ public sealed class KmemSystem
 {
     private static KmemSystem? s_current;
 
+    static KmemSystem()
+    {
+        if (SplPlatform.IsSimulated)
+        {
+            SimWorld.OnReset(static () => s_current?.Close());
+        }
+    }
+
     private KmemSystem(KmemOptions options)
     {
         Options = options;
@@ -105,14 +113,36 @@ public sealed class KmemSystem
         }
 
         system.Kswapd.Stop();
-        s_current = null;
-        if (system.Locked)
+        system.Close();
+    }
+
+    /// <summary>What is still allocated, in a few words, after magazines and empty slabs were given back; null: nothing.</summary>
+    public string? DescribeLeaks()
+    {
+        Caches.Reap();
+        int missing = Mapping.ArenaPages - Pages.FreePages;
+        if (missing == 0)
         {
-            system.Mapping.Unlock();
+            return null;
         }
 
-        system.Vmalloc.Forget();
-        system.Mapping.Release(system.Vmalloc.HighestUsed, system.Vmalloc.UsedPages > 0);
+        IEnumerable<string> caches = Caches.Statistics()
+            .Where(static c => c.ObjectsAllocated != 0)
+            .Select(static c => $"{c.ObjectsAllocated} of {c.Name}");
+        return $"{missing} pages: {string.Join(", ", caches)}; {LargeBytes} bytes of large allocations";
+    }
+
+    /// <summary>Gives the arena back. A simulated world that has ended takes its kmem along: its kswapd is gone already.</summary>
+    private void Close()
+    {
+        s_current = null;
+        if (Locked)
+        {
+            Mapping.Unlock();
+        }
+
+        Vmalloc.Forget();
+        Mapping.Release(Vmalloc.HighestUsed, Vmalloc.UsedPages > 0);
     }
 
     /// <summary>Frees an allocation of pages, contiguous or mapped in the window.</summary>

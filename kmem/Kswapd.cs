@@ -24,6 +24,9 @@ internal sealed class Kswapd : IWaitable
     public string WaitName => "work for kswapd";
 
     /// <inheritdoc/>
+    public bool IsIdle => true;
+
+    /// <inheritdoc/>
     public void CollectOwners(ICollection<Kthread> owners)
     {
     }

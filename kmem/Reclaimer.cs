@@ -50,12 +50,14 @@ internal sealed class Reclaimer(KmemSystem system)
         ShrinkControl control = Control((gfp & GfpMask.Fs) != 0, false);
         ThreadFlags saved = Begin(self);
         long freedBefore = system.Pages.FreedPages;
+        FsReclaim.Enter(control.MayEnterFs);
         try
         {
             Katomic.Add(ref system.Counters.ObjectsReclaimed, system.Shrinkers.ShrinkSome(control, TortureObjects));
         }
         finally
         {
+            FsReclaim.Exit(control.MayEnterFs);
             Katomic.Add(ref system.Counters.PagesReclaimed, system.Pages.FreedPages - freedBefore);
             End(self, saved);
         }
@@ -86,11 +88,30 @@ internal sealed class Reclaimer(KmemSystem system)
     private long Shrink(in ShrinkControl control, int wantPages)
     {
         long before = system.Pages.FreedPages;
+        long objects;
+        FsReclaim.Enter(control.MayEnterFs);
+        try
+        {
+            objects = ShrinkRising(control, wantPages, before);
+        }
+        finally
+        {
+            FsReclaim.Exit(control.MayEnterFs);
+        }
+
+        long pages = system.Pages.FreedPages - before;
+        Katomic.Add(ref system.Counters.PagesReclaimed, pages);
+        Katomic.Add(ref system.Counters.ObjectsReclaimed, objects);
+        return pages + objects;
+    }
+
+    private long ShrinkRising(in ShrinkControl control, int wantPages, long freedBefore)
+    {
         long objects = 0;
         system.Caches.Reap();
         for (int priority = DefaultPriority; priority >= 0; priority--)
         {
-            if (system.Pages.FreedPages - before >= wantPages)
+            if (system.Pages.FreedPages - freedBefore >= wantPages)
             {
                 break;
             }
@@ -103,9 +124,6 @@ internal sealed class Reclaimer(KmemSystem system)
             }
         }
 
-        long pages = system.Pages.FreedPages - before;
-        Katomic.Add(ref system.Counters.PagesReclaimed, pages);
-        Katomic.Add(ref system.Counters.ObjectsReclaimed, objects);
-        return pages + objects;
+        return objects;
     }
 }

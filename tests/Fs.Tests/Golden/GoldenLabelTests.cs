@@ -21,7 +21,7 @@ public sealed unsafe class GoldenLabelTests
 
     private static void CheckLabels(string pool, int image)
     {
-        _ = KmemSystem.Init(new KmemOptions { ArenaBytes = 64 << 20 });
+        using var kmem = new KmemScope(64 << 20);
         MemoryVdevIo io = GoldenPools.LoadAll(pool)[image];
         VdevLabelScan scan = VdevLabel.Scan(io);
         Assert.Equal(15, scan.ValidLabels);
