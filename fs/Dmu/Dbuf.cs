@@ -1,22 +1,169 @@
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
 
-/// <summary>A held block of an object (dmu_buf_impl_t).</summary>
+/// <summary>
+/// A block of an object in memory (dmu_buf_impl_t). One cache level: the block is known by (object set, object, level, block id)
+/// and carries the buffer that the ARC lists hold. Level 0 contents are guarded by <see cref="Mutex"/> or, for objects whose
+/// owner orders all access (ZAPs, space maps), by that owner's lock; indirect blocks are changed by the sync thread alone, under
+/// the dnode's StructLock.
+/// Dirty state: one <see cref="DirtyRecord"/> per txg in flight. A hold per dirty txg keeps the block in memory.
+/// Lock order: Mutex → Dnode.StructLock (read) → Dnode.ListMutex; hash bucket and ARC locks are leaves.
+/// </summary>
 public sealed unsafe class Dbuf
 {
+    internal readonly Kmutex Mutex = new("db_mtx");
+    internal Dnode? Dn;
+    internal Objset? Os;
+    internal ulong Object;
+    internal int Level;
+    internal DbufState State;
+    internal int Holds;
+    internal int DirtyMask;
+    internal int ListedMask;
+    internal TxgSlots<nint> Dirty;
+    internal TxgSlots<Dbuf?> NextDirty;
+    internal Dbuf? HashNext;
+    internal Dbuf? ArcPrev;
+    internal Dbuf? ArcNext;
+    internal ArcList? ArcList;
+    internal long ArcTouchedNs;
+    internal Dbuf? DnPrev;
+    internal Dbuf? DnNext;
+    internal byte* Charge;
+
+    /// <summary>In the sync thread: the write in flight for this block.</summary>
+    internal DbufWrite? Write;
+
+    /// <summary>An indirect block that the syncing txg has changed.</summary>
+    internal bool IndirectDirty;
+
     /// <summary>The block's current contents, <see cref="Size"/> bytes, in the arena; valid while held.</summary>
-    public byte* Data { get; }
+    public byte* Data { get; internal set; }
 
     /// <summary>Bytes of the block.</summary>
-    public int Size { get; }
+    public int Size { get; internal set; }
 
     /// <summary>Number of the block in its object.</summary>
-    public ulong BlockId { get; }
+    public ulong BlockId { get; internal set; }
+
+    /// <summary>The object the block belongs to.</summary>
+    public Dnode Dnode => Dn!;
 
     /// <summary>Call before changing the contents, inside an assigned tx. May move <see cref="Data"/>: read it again afterwards.</summary>
-    public void WillDirty(DmuTx tx) => throw new NotSupportedException();
+    public void WillDirty(DmuTx tx)
+    {
+        Mutex.Enter();
+        try
+        {
+            WillDirtyLocked(tx);
+        }
+        finally
+        {
+            Mutex.Exit();
+        }
+    }
 
     /// <summary>Lets go of the hold.</summary>
-    public void Release() => throw new NotSupportedException();
+    public void Release() => Os!.Spa.Arc.Release(this);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"dbuf {Os?.Id}/{Object} L{Level} {BlockId}";
+
+    /// <summary>As WillDirty, with <see cref="Mutex"/> held and the contents present.</summary>
+    internal void WillDirtyLocked(DmuTx tx)
+    {
+        if (State != DbufState.Cached)
+        {
+            throw new InvalidOperationException($"{this} dirtied in state {State}");
+        }
+
+        Dn!.AssertTx(tx);
+        int slot = TxgSlots<int>.Index(tx.Txg);
+        if ((DirtyMask & (1 << slot)) != 0)
+        {
+            DirtyRecord* mine = (DirtyRecord*)Dirty[slot];
+            if (mine->Txg != tx.Txg)
+            {
+                throw new InvalidOperationException($"{this} dirtied in txg {tx.Txg} while txg {mine->Txg} is in the slot");
+            }
+
+            return;
+        }
+
+        DirtyRecord* dr = (DirtyRecord*)Os!.Spa.Arc.DirtyRecordCache.Alloc(tx.AllocFlags);
+        *dr = new DirtyRecord { Txg = tx.Txg, Size = Size };
+        UnshareFromOlder(tx);
+        Dirty[slot] = (nint)dr;
+        DirtyMask |= 1 << slot;
+        dr->Charged = Size;
+        Os.Spa.ChargeDirty(this, Size, tx.Txg);
+        Dn.AddDirtyBlock(this, slot, tx);
+    }
+
+    /// <summary>Drops what the txg was going to write; the list entry stays until the txg syncs. Mutex held.</summary>
+    internal void UndirtyLocked(ulong txg)
+    {
+        int slot = TxgSlots<int>.Index(txg);
+        if ((DirtyMask & (1 << slot)) == 0)
+        {
+            return;
+        }
+
+        FinishDirty(slot);
+    }
+
+    /// <summary>The txg of the slot is written, or was dropped. Mutex held.</summary>
+    internal void FinishDirty(int slot)
+    {
+        DirtyRecord* dr = (DirtyRecord*)Dirty[slot];
+        if (dr->Data is not null)
+        {
+            Os!.Spa.Arc.FreeBuffer(dr->Data, dr->Size);
+        }
+
+        Os!.Spa.UnchargeDirty(this, dr->Charged, dr->Txg);
+        Os.Spa.Arc.DirtyRecordCache.Free((byte*)dr);
+        Dirty[slot] = 0;
+        DirtyMask &= ~(1 << slot);
+    }
+
+    /// <summary>
+    /// Gives the current buffer to the youngest older txg that still shares it, so that the block can change. With
+    /// <paramref name="copy"/> the block goes on with a copy, else with no buffer at all.
+    /// </summary>
+    internal bool GiveBufferToOlder(ulong txg, bool copy, KmFlags flags)
+    {
+        for (ulong older = txg - 1; older + 3 >= txg && older != 0; older--)
+        {
+            int slot = TxgSlots<int>.Index(older);
+            if ((DirtyMask & (1 << slot)) == 0)
+            {
+                continue;
+            }
+
+            DirtyRecord* dr = (DirtyRecord*)Dirty[slot];
+            if (dr->Txg != older || dr->Data is not null)
+            {
+                return false;
+            }
+
+            byte* fresh = null;
+            if (copy)
+            {
+                fresh = Os!.Spa.Arc.AllocBuffer(Size, flags);
+                Buffer.MemoryCopy(Data, fresh, Size, Size);
+            }
+
+            dr->Data = Data;
+            Data = fresh;
+            return true;
+        }
+
+        return false;
+    }
+
+    private void UnshareFromOlder(DmuTx tx) => GiveBufferToOlder(tx.Txg, copy: true, tx.AllocFlags);
 }
