@@ -99,7 +99,7 @@ public sealed unsafe class Dbuf
         Dirty[slot] = (nint)dr;
         DirtyMask |= 1 << slot;
         dr->Charged = Size;
-        Os.Spa.ChargeDirty(this, Size, tx.Txg);
+        Os.Spa.ChargeDirty(this, ref dr->Charged, tx.Txg);
         Dn.AddDirtyBlock(this, slot, tx);
     }
 

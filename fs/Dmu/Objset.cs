@@ -282,6 +282,7 @@ public sealed unsafe partial class Objset
             _freedSinceRewind = 0;
         }
 
+        byte* copy = stackalloc byte[DnodePhys.SizeOf];
         while (true)
         {
             ulong obj = _nextObject;
@@ -310,7 +311,6 @@ public sealed unsafe partial class Objset
                 continue;
             }
 
-            byte* copy = stackalloc byte[DnodePhys.SizeOf];
             ReadDnode(obj, copy);
             if (((DnodePhys*)copy)->Type == DmuOt.None && !IsInTable(obj))
             {

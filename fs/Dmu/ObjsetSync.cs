@@ -227,7 +227,7 @@ internal sealed unsafe class ObjsetSync
         w.Txg = Txg;
         w.Copies = _os.CopiesFor(metadata);
         w.ChecksumType = _os.ChecksumFor(metadata, dn.Phys->Checksum);
-        w.CompressType = metadata && !_compressMetadata ? ZioCompressType.Off : _os.CompressFor(metadata, dn.Phys->Compress);
+        w.Compress = metadata && !_compressMetadata ? ZioCompressType.Off : _os.CompressFor(metadata, dn.Phys->Compress);
         w.HasRewrite = !old.IsHole && old.Birth == Txg && !old.IsGang;
         w.RewriteBp = old;
         return w;
@@ -344,7 +344,7 @@ internal sealed unsafe class ObjsetSync
         w.Txg = Txg;
         w.Copies = _os.CopiesFor(metadata: true);
         w.ChecksumType = _os.ChecksumFor(true, ZioChecksumType.Inherit);
-        w.CompressType = _compressMetadata ? _os.CompressFor(true, ZioCompressType.Inherit) : ZioCompressType.Off;
+        w.Compress = _compressMetadata ? _os.CompressFor(true, ZioCompressType.Inherit) : ZioCompressType.Off;
         w.Fill = _os.ObjectCount;
         w.HasRewrite = !root.IsHole && root.Birth == Txg;
         w.RewriteBp = root;

@@ -107,4 +107,21 @@ public sealed class VdevConfig
 
         return n;
     }
+
+    /// <summary>A copy with another metaslab array.</summary>
+    public VdevConfig WithMetaslabArray(ulong obj) => new()
+    {
+        Type = Type,
+        Id = Id,
+        Guid = Guid,
+        Path = Path,
+        MetaslabArray = obj,
+        MetaslabShift = MetaslabShift,
+        Ashift = Ashift,
+        Asize = Asize,
+        IsLog = IsLog,
+        CreateTxg = CreateTxg,
+        Children = Children,
+        Source = Source,
+    };
 }

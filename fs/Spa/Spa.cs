@@ -1,0 +1,258 @@
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+using ZfsLite.Txn;
+
+namespace ZfsLite.Fs;
+
+/// <summary>
+/// An open pool (spa_t): its devices, the MOS, the tree of datasets, the cache, the allocator, and the transaction engine that it
+/// hosts. Layers, from the disk up: IVdevIo, Vdev, labels → ZioReader and ZioPipeline (checksums, compression, copies) → SpaAllocator
+/// (space maps) → Arc, Dbuf, Dnode, Objset (the DMU) → Zap → DSL (datasets and their accounts) → ZPL (Zfsvfs) → FUSE.
+///
+/// A txg on disk. Everything is copied on write; SyncTxg writes the dirty object sets, then the MOS in passes until writing it
+/// changes it no more (a block born in the txg is written again in place), then flushes the devices, writes the uberblock to every label and
+/// flushes again. Until the uberblock is down the pool is the old one. Space freed in txg N is handed out again only after N + 2.
+///
+/// A pool that can't write suspends: nothing more is written, every later change and fsync fails with EIO, reads go on.
+/// The MOS, the DSL objects and the space maps are changed by the sync thread alone.
+/// </summary>
+public sealed partial class Spa : ITxgHost
+{
+    private const long SlopMinBytes = 32L << 20;
+
+    private readonly Stack<Dnode> _dnodePool = new();
+    private readonly Kmutex _poolMutex = new("dnode_pool");
+    private readonly Kmutex _mutex = new("spa_mtx");
+    private readonly List<Objset>[] _dirtyObjsets = [[], [], [], []];
+    private readonly List<DslDir> _dirtyDirs = [];
+    private readonly List<Action<DmuTx>> _tasks = [];
+    private readonly ObjsetSync _sync;
+    private readonly Vdev?[] _vdevsById;
+    private PoolConfig _config;
+    private Uberblock _uberblock;
+    private Blkptr _rootBp;
+    private long _pendingBytes;
+    private long _checksumErrors;
+    private bool _configDirty;
+    private bool _exporting;
+    private bool _closed;
+
+    private Spa(PoolConfig config, IReadOnlyList<Vdev> vdevs, in Uberblock uberblock, SpaOpenOptions options)
+    {
+        _config = config;
+        Vdevs = vdevs;
+        _uberblock = uberblock;
+        _rootBp = uberblock.RootBp;
+        _vdevsById = new Vdev?[vdevs.Max(static v => v.Id) + 1];
+        foreach (Vdev v in vdevs)
+        {
+            _vdevsById[v.Id] = v;
+        }
+
+        ReadOnlyReason = options.ReadOnly ? "opened read-only" : null;
+        Arc = new Arc();
+        DnodeCache = KmemCache.Create("dnode_t", Dnode.NativeBytes);
+        BonusCache = KmemCache.Create("dn_bonus", DnodePhys.MaxBonus);
+        Allocator = new SpaAllocator(vdevs);
+        int workers = options.Workers > 0 ? options.Workers : Math.Clamp(Kthread.CpuCount, 1, 4);
+        Pipeline = new ZioPipeline(Allocator, vdevs, workers);
+        Txg = new TxgEngine(this, new TxgOptions
+        {
+            DirtyMaxBytes = KmemSystem.Current.ArenaBytes / 100 * options.DirtyPercent,
+            FirstTxg = uberblock.Txg + 1,
+            TimeoutNs = options.TxgTimeoutSeconds * 1_000_000_000L,
+        });
+        _sync = new ObjsetSync(this);
+        Mos = new Objset(this, 0, null, false);
+    }
+
+    /// <summary>Name of the pool.</summary>
+    public string Name => _config.Name;
+
+    /// <summary>Identity of the pool.</summary>
+    public ulong Guid => _config.PoolGuid;
+
+    /// <summary>Pool version on disk.</summary>
+    public ulong Version => _config.Version;
+
+    /// <summary>Top-level vdevs.</summary>
+    public IReadOnlyList<Vdev> Vdevs { get; }
+
+    /// <summary>The transaction engine.</summary>
+    public TxgEngine Txg { get; }
+
+    /// <summary>The block cache.</summary>
+    public Arc Arc { get; }
+
+    /// <summary>The space allocator.</summary>
+    public SpaAllocator Allocator { get; }
+
+    /// <summary>Why the pool is open for reading only; null if it can be written.</summary>
+    public string? ReadOnlyReason { get; private set; }
+
+    /// <summary>True if nothing may be written.</summary>
+    public bool IsReadOnly => ReadOnlyReason is not null;
+
+    /// <summary>A write failed: the pool takes no more changes.</summary>
+    public bool IsSuspended { get; private set; }
+
+    /// <summary>What made it suspend.</summary>
+    public string? SuspendReason { get; private set; }
+
+    /// <summary>Copies of blocks that failed to read or had a bad checksum since the open.</summary>
+    public long ChecksumErrors => Katomic.Load(ref _checksumErrors);
+
+    /// <summary>The last uberblock written or read.</summary>
+    public Uberblock Uberblock => _uberblock;
+
+    /// <summary>Bytes that can be allocated in all.</summary>
+    public long TotalBytes => Allocator.TotalBytes;
+
+    /// <summary>Bytes kept back from ordinary writers.</summary>
+    public long SlopBytes => Math.Min(Math.Max(TotalBytes / 64, SlopMinBytes), TotalBytes / 2);
+
+    /// <summary>Bytes that ordinary writers can still have.</summary>
+    public long AvailableBytes => TotalBytes - SlopBytes - Allocator.AllocatedBytes - Katomic.Load(ref _pendingBytes);
+
+    /// <summary>Statistics of the write pipeline.</summary>
+    public ZioPipelineStats WriteStats => Pipeline.GetStats();
+
+    internal Objset Mos { get; }
+
+    internal ZioPipeline Pipeline { get; }
+
+    internal KmemCache DnodeCache { get; }
+
+    internal KmemCache BonusCache { get; }
+
+    /// <inheritdoc/>
+    public int CheckSpace(long bytes, bool netFree)
+    {
+        if (IsSuspended)
+        {
+            return Errno.EIO;
+        }
+
+        long limit = TotalBytes - (netFree ? SlopBytes / 2 : SlopBytes);
+        long deferred = Allocator.DeferredBytes;
+        long used = Allocator.AllocatedBytes + deferred + Katomic.Load(ref _pendingBytes);
+        if (used + bytes <= limit)
+        {
+            return 0;
+        }
+
+        return deferred > 0 && used - deferred + bytes <= limit ? Errno.ERESTART : Errno.ENOSPC;
+    }
+
+    /// <summary>Everything changed before the call is on stable storage afterwards. EIO if the pool is suspended.</summary>
+    public int Sync()
+    {
+        if (IsReadOnly)
+        {
+            return 0;
+        }
+
+        Txg.WaitSynced(0);
+        return IsSuspended ? Errno.EIO : 0;
+    }
+
+    /// <summary>Runs a change of the MOS in the sync thread and waits until it is on disk. EROFS, EIO.</summary>
+    public int RunSyncTask(Action<DmuTx> task)
+    {
+        ArgumentNullException.ThrowIfNull(task);
+        if (IsReadOnly)
+        {
+            return Errno.EROFS;
+        }
+
+        _mutex.Enter();
+        _tasks.Add(task);
+        _mutex.Exit();
+        Txg.WaitSynced(0);
+        return IsSuspended ? Errno.EIO : 0;
+    }
+
+    /// <summary>Reads a block into <paramref name="data"/>, trying every copy. 0 or EIO.</summary>
+    internal unsafe int ReadBlock(in Blkptr bp, byte* data)
+    {
+        int error = ZioReader.Read(_vdevsById, bp, data, out ZioReadReport report);
+        if (report.BadCopies != 0)
+        {
+            Katomic.Add(ref _checksumErrors, System.Numerics.BitOperations.PopCount((uint)report.BadCopies));
+        }
+
+        return error == 0 ? 0 : Errno.EIO;
+    }
+
+    internal void FreeBlock(in Blkptr bp, ulong txg) => Allocator.Free(bp, txg);
+
+    internal void ChargeDirty(Dbuf db, ref int charged, ulong txg)
+    {
+        if (db.Os!.IsMos || db.Dn!.IsSpecial)
+        {
+            charged = 0;
+            return;
+        }
+
+        Katomic.Add(ref _pendingBytes, (long)charged * db.Os.CopiesFor(false));
+        Txg.DirtySpace(charged, txg);
+    }
+
+    internal void UnchargeDirty(Dbuf db, int charged, ulong txg)
+    {
+        if (charged == 0)
+        {
+            return;
+        }
+
+        Katomic.Add(ref _pendingBytes, -(long)charged * db.Os!.CopiesFor(false));
+        Txg.UndirtySpace(charged, txg);
+    }
+
+    internal void AddDirtyObjset(Objset os, ulong txg)
+    {
+        if (os.IsMos)
+        {
+            return;
+        }
+
+        _mutex.Enter();
+        List<Objset> list = _dirtyObjsets[TxgSlots<int>.Index(txg)];
+        if (!list.Contains(os))
+        {
+            list.Add(os);
+        }
+
+        _mutex.Exit();
+    }
+
+    internal void AddDirtyDir(DslDir dir) => _dirtyDirs.Add(dir);
+
+    internal Dnode TakeDnode()
+    {
+        _poolMutex.Enter();
+        Dnode? dn = _dnodePool.Count > 0 ? _dnodePool.Pop() : null;
+        _poolMutex.Exit();
+        return dn ?? new Dnode();
+    }
+
+    internal void PutDnode(Dnode dn)
+    {
+        const int PoolMax = 4096;
+        _poolMutex.Enter();
+        if (_dnodePool.Count < PoolMax)
+        {
+            _dnodePool.Push(dn);
+        }
+
+        _poolMutex.Exit();
+    }
+
+    /// <summary>The catastrophic-failure latch: from here on nothing is written. Unwinds the sync thread.</summary>
+    internal void Suspend(int error)
+    {
+        IsSuspended = true;
+        SuspendReason ??= $"writing failed with errno {error}";
+        throw new ZfsException(error, $"pool '{Name}' is suspended: {SuspendReason}");
+    }
+}

@@ -1,0 +1,232 @@
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+using ZfsLite.Txn;
+
+namespace ZfsLite.Fs;
+
+/// <summary>Opening and closing a pool.</summary>
+public sealed partial class Spa
+{
+    private bool _started;
+
+    /// <summary>
+    /// Opens the pool that the devices belong to, all of them given. Throws ZfsException with a one-line message: not a pool, parts
+    /// missing, not supported, damaged. On success the devices belong to the pool; otherwise they stay the caller's.
+    /// </summary>
+    public static Spa Open(IReadOnlyList<IVdevIo> devices, SpaOpenOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(devices);
+        ArgumentNullException.ThrowIfNull(options);
+        (PoolConfig config, List<Vdev> vdevs, Uberblock ub) = ReadLabels(devices);
+        if (!options.ReadOnly && devices.Any(static d => d.IsReadOnly))
+        {
+            throw new ZfsException(Errno.EROFS, $"pool '{config.Name}': a device is open for reading only");
+        }
+
+        var spa = new Spa(config, vdevs, ub, options);
+        try
+        {
+            spa.LoadMos();
+            spa.LoadTree();
+            if (!spa.IsReadOnly)
+            {
+                spa.StartWriting();
+            }
+
+            return spa;
+        }
+        catch
+        {
+            spa.Abandon();
+            throw;
+        }
+    }
+
+    /// <summary>Writes everything, marks the pool exported, closes the devices. Object sets must have been closed.</summary>
+    public void Close()
+    {
+        if (_closed)
+        {
+            return;
+        }
+
+        _closed = true;
+        if (_started)
+        {
+            if (!IsSuspended)
+            {
+                _exporting = true;
+                _configDirty = true;
+                Txg.WaitSynced(0);
+            }
+
+            Txg.Stop();
+        }
+
+        if (!IsSuspended)
+        {
+            FreeMemory();
+        }
+
+        foreach (Vdev v in Vdevs)
+        {
+            v.Io.Dispose();
+        }
+    }
+
+    private static (PoolConfig Config, List<Vdev> Vdevs, Uberblock Ub) ReadLabels(IReadOnlyList<IVdevIo> devices)
+    {
+        PoolConfig? best = null;
+        Uberblock ub = default;
+        bool found = false;
+        var tops = new SortedDictionary<ulong, (VdevConfig Config, IVdevIo Io)>();
+        foreach (IVdevIo io in devices)
+        {
+            VdevLabelScan scan = VdevLabel.Scan(io);
+            if (scan.Config is not { } config)
+            {
+                throw new ZfsException(Errno.EINVAL, scan.SeenBigEndian
+                    ? $"{io.Path}: a pool written on a big-endian machine is not supported"
+                    : $"{io.Path}: not a ZFS pool (no valid label)");
+            }
+
+            if (config.Unsupported() is { } why)
+            {
+                throw new ZfsException(Errno.EOPNOTSUPP, why);
+            }
+
+            if (best is not null && best.PoolGuid != config.PoolGuid)
+            {
+                throw new ZfsException(Errno.EINVAL, $"{io.Path} belongs to pool '{config.Name}', not to '{best.Name}'");
+            }
+
+            VdevConfig top = config.Tops[0];
+            if (!tops.TryAdd(top.Id, (top, io)))
+            {
+                throw new ZfsException(Errno.EINVAL, $"{io.Path}: vdev {top.Id} of pool '{config.Name}' is given twice");
+            }
+
+            if (best is null || config.Txg > best.Txg)
+            {
+                best = config;
+            }
+
+            if (scan.HasUberblock && (!found || scan.Best.IsNewerThan(ub)))
+            {
+                ub = scan.Best;
+                found = true;
+            }
+        }
+
+        if (best is null)
+        {
+            throw new ZfsException(Errno.EINVAL, "no device given");
+        }
+
+        if (!found)
+        {
+            throw new ZfsException(Errno.EIO, $"pool '{best.Name}': no valid uberblock");
+        }
+
+        if (best.State == PoolState.Destroyed)
+        {
+            throw new ZfsException(Errno.ENODEV, $"pool '{best.Name}' was destroyed");
+        }
+
+        if ((ulong)tops.Count < best.VdevChildren)
+        {
+            throw new ZfsException(Errno.ENXIO, $"pool '{best.Name}' has {best.VdevChildren} devices, {tops.Count} given: name them all");
+        }
+
+        PoolConfig whole = best.With(best.State, best.Txg, [.. tops.Values.Select(static t => t.Config)]);
+        if (whole.GuidSum != ub.GuidSum)
+        {
+            throw new ZfsException(Errno.ENXIO, $"pool '{best.Name}': the devices are not those of its last state (guid sum)");
+        }
+
+        return (whole, [.. tops.Values.Select(static t => ToVdev(t.Config, t.Io))], ub);
+    }
+
+    private static Vdev ToVdev(VdevConfig c, IVdevIo io)
+    {
+        ulong room = Vdev.AsizeFor(io.Size);
+        if (io.Size < Vdev.MinDeviceSize || c.Asize > room)
+        {
+            throw new ZfsException(Errno.EOVERFLOW, $"{io.Path} is too short: {io.Size} bytes, the pool needs {c.Asize + Vdev.DataStart + Vdev.EndReserve}");
+        }
+
+        return new Vdev
+        {
+            Id = (uint)c.Id,
+            Guid = c.Guid,
+            Ashift = (int)c.Ashift,
+            Asize = c.Asize,
+            MetaslabArray = c.MetaslabArray,
+            MetaslabShift = (int)c.MetaslabShift,
+            IsLog = c.IsLog,
+            CreateTxg = c.CreateTxg,
+            Path = c.Path ?? io.Path,
+            Io = io,
+        };
+    }
+
+    private void LoadMos()
+    {
+        Mos.Compression = ZioCompressType.Lzjb;
+        Mos.Load(_rootBp);
+        if (Mos.Kind != ObjsetPhys.TypeMeta)
+        {
+            throw new ZfsException(Errno.EIO, $"pool '{Name}': the MOS is of kind {Mos.Kind}");
+        }
+
+        Allocator.ReadGangHeader = ReadGangChildren;
+        Allocator.Open(Mos);
+    }
+
+    private unsafe void ReadGangChildren(in Blkptr bp, Span<Blkptr> children)
+    {
+        byte* header = stackalloc byte[512];
+        int error = Errno.EIO;
+        for (int copy = 0; copy < bp.DvaCount && error != 0; copy++)
+        {
+            error = ZioReader.ReadGangHeader(_vdevsById, bp, copy, header);
+        }
+
+        if (error != 0)
+        {
+            throw new ZfsException(Errno.EIO, $"gang header of {bp} can't be read");
+        }
+
+        for (int i = 0; i < 3; i++)
+        {
+            children[i] = ((Blkptr*)header)[i];
+        }
+    }
+
+    private void StartWriting()
+    {
+        _configDirty = true;
+        Txg.Start();
+        _started = true;
+    }
+
+    private void FreeMemory()
+    {
+        Mos.Unload();
+        Pipeline.Dispose();
+        Allocator.Dispose();
+        Arc.Dispose();
+        BonusCache.Destroy();
+        DnodeCache.Destroy();
+    }
+
+    private void Abandon()
+    {
+        if (_started)
+        {
+            Txg.Stop();
+        }
+
+        FreeMemory();
+    }
+}

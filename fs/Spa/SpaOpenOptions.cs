@@ -1,0 +1,17 @@
+namespace ZfsLite.Fs;
+
+/// <summary>How to open a pool.</summary>
+public sealed class SpaOpenOptions
+{
+    /// <summary>Never write.</summary>
+    public bool ReadOnly { get; init; }
+
+    /// <summary>Threads that compress and checksum; 0: one per CPU, 4 at most.</summary>
+    public int Workers { get; init; }
+
+    /// <summary>Dirty data limit in percent of the arena.</summary>
+    public int DirtyPercent { get; init; } = 40;
+
+    /// <summary>Longest life of an open txg with changes, seconds.</summary>
+    public int TxgTimeoutSeconds { get; init; } = 5;
+}

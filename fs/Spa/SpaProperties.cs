@@ -1,0 +1,93 @@
+using System.Globalization;
+
+namespace ZfsLite.Fs;
+
+/// <summary>Dataset properties: kept in the directory's props ZAP, inherited from the directory above.</summary>
+public sealed partial class Spa
+{
+    /// <summary>The properties that can be read and set, with their defaults.</summary>
+    public static IReadOnlyList<string> PropertyNames { get; } = ["atime", "compression", "checksum", "recordsize", "copies"];
+
+    /// <summary>A property of a dataset in its written form ("on", "lzjb", "128K"), and where it comes from ("default", a dataset's name).</summary>
+    public (string Value, string Source) GetProperty(string dataset, string property)
+    {
+        DslDataset ds = FindDataset(dataset) ?? throw new ZfsException(Errno.ENOENT, $"dataset '{dataset}' does not exist in pool '{Name}'");
+        DatasetProperty p = DatasetProperty.Find(property)
+            ?? throw new ZfsException(Errno.EINVAL, $"unknown property '{property}': known are {string.Join(", ", PropertyNames)}");
+        (ulong value, string source) = Lookup(ds.Dir, p);
+        return (p.Format(value), source);
+    }
+
+    /// <summary>Sets a property of a dataset; in force for what is written from now on. ZfsException: EINVAL, ENOENT, EROFS, EIO.</summary>
+    public void SetProperty(string dataset, string property, string value)
+    {
+        DslDataset ds = FindDataset(dataset) ?? throw new ZfsException(Errno.ENOENT, $"dataset '{dataset}' does not exist in pool '{Name}'");
+        DatasetProperty p = DatasetProperty.Find(property)
+            ?? throw new ZfsException(Errno.EINVAL, $"unknown property '{property}': known are {string.Join(", ", PropertyNames)}");
+        if (ds.IsSnapshot)
+        {
+            throw new ZfsException(Errno.EROFS, $"'{dataset}' is a snapshot: its properties can't be set");
+        }
+
+        ulong number = p.Parse(value);
+        int error = RunSyncTask(tx =>
+        {
+            if (ds.Dir.Phys.PropsZap == 0)
+            {
+                Dnode fresh = Zap.Create(Mos, DmuOt.DslProps, DmuOt.None, 0, tx);
+                ds.Dir.SetPropsZap(fresh.Object);
+                fresh.Release();
+            }
+
+            Dnode zap = Mos.HoldObject(ds.Dir.Phys.PropsZap);
+            int failed = Zap.Update(zap, p.Name, number, tx);
+            zap.Release();
+            if (failed != 0)
+            {
+                throw new ZfsException(failed, $"property {p.Name} of {dataset} can't be stored");
+            }
+        });
+        if (error != 0)
+        {
+            throw new ZfsException(error, error == Errno.EROFS ? $"pool '{Name}' is read-only: {ReadOnlyReason}" : $"pool '{Name}' is suspended");
+        }
+
+        foreach (DslDataset other in _datasets.Values)
+        {
+            if (other.Objset is { } os)
+            {
+                ApplyProperties(os, other.Dir);
+            }
+        }
+    }
+
+    private void ApplyProperties(Objset os, DslDir dir)
+    {
+        os.Compression = (ZioCompressType)Lookup(dir, DatasetProperty.Compression).Value;
+        os.ChecksumType = (ZioChecksumType)Lookup(dir, DatasetProperty.Checksum).Value;
+        os.Copies = (int)Lookup(dir, DatasetProperty.Copies).Value;
+        os.RecordSize = (int)Lookup(dir, DatasetProperty.RecordSize).Value;
+        os.AtimeOn = Lookup(dir, DatasetProperty.Atime).Value != 0;
+    }
+
+    private (ulong Value, string Source) Lookup(DslDir dir, DatasetProperty p)
+    {
+        for (DslDir? d = dir; d is not null; d = d.Parent)
+        {
+            if (d.Phys.PropsZap == 0)
+            {
+                continue;
+            }
+
+            Dnode zap = Mos.HoldObject(d.Phys.PropsZap);
+            int error = Zap.Lookup(zap, p.Name, out ulong value);
+            zap.Release();
+            if (error == 0 && p.IsValid(value))
+            {
+                return (value, ReferenceEquals(d, dir) ? "local" : d.Name);
+            }
+        }
+
+        return (p.Default, "default");
+    }
+}

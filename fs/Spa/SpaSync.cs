@@ -1,0 +1,200 @@
+using ZfsLite.Txn;
+
+namespace ZfsLite.Fs;
+
+/// <summary>Writing a txg.</summary>
+public sealed partial class Spa
+{
+    private const int PassesMax = 256;
+
+    /// <summary>MOS passes that the last written txg took.</summary>
+    public int LastPasses { get; private set; }
+
+    /// <inheritdoc/>
+    public void SyncTxg(ulong txg)
+    {
+        if (IsSuspended || !HasWork(txg))
+        {
+            return;
+        }
+
+        try
+        {
+            WriteTxg(txg);
+        }
+        catch (ZfsException e)
+        {
+            IsSuspended = true;
+            SuspendReason ??= e.Message;
+        }
+    }
+
+    private bool HasWork(ulong txg)
+    {
+        _mutex.Enter();
+        bool work = _dirtyObjsets[TxgSlots<int>.Index(txg)].Count > 0 || _tasks.Count > 0 || _configDirty;
+        _mutex.Exit();
+        return work || Allocator.DeferredBytes > 0;
+    }
+
+    private void WriteTxg(ulong txg)
+    {
+        DmuTx tx = DmuTx.CreateSyncing(Txg, txg);
+        Allocator.BeginTxg(txg, Kmem.Spl.Katomic.Load(ref _pendingBytes));
+        FreeDeferredBplist(tx);
+        SyncObjsets(tx);
+        RunTasks(tx);
+        bool config = _configDirty;
+        if (config)
+        {
+            WriteMosConfig(tx);
+        }
+
+        SyncMos(tx);
+        WriteLabels(txg, config);
+        Allocator.SyncDone(txg);
+    }
+
+    private void SyncObjsets(DmuTx tx)
+    {
+        List<Objset> dirty = _dirtyObjsets[TxgSlots<int>.Index(tx.Txg)];
+        for (int i = 0; i < dirty.Count; i++)
+        {
+            Objset os = dirty[i];
+            Blkptr root = os.Dataset!.Phys.Bp;
+            _sync.Sync(os, tx, ref root, compressMetadata: true);
+            os.Dataset.SetRoot(root);
+            os.Dataset.Flush(tx);
+        }
+
+        _mutex.Enter();
+        dirty.Clear();
+        _mutex.Exit();
+    }
+
+    private void RunTasks(DmuTx tx)
+    {
+        _mutex.Enter();
+        Action<DmuTx>[] tasks = [.. _tasks];
+        _tasks.Clear();
+        _mutex.Exit();
+        foreach (Action<DmuTx> task in tasks)
+        {
+            task(tx);
+        }
+    }
+
+    /// <summary>Writes the MOS until writing it changes it no more.</summary>
+    private void SyncMos(DmuTx tx)
+    {
+        FlushDirs(tx);
+        int pass = 0;
+        while (true)
+        {
+            bool appended = Allocator.SyncPass(tx.Txg, tx);
+            if (!appended && !Mos.IsDirty(tx.Txg))
+            {
+                break;
+            }
+
+            if (++pass > PassesMax)
+            {
+                throw new InvalidOperationException($"txg {tx.Txg}: the MOS does not converge after {PassesMax} passes");
+            }
+
+            // From the second pass on sizes must not change, or blocks could not be rewritten in place.
+            _sync.Sync(Mos, tx, ref _rootBp, compressMetadata: pass == 1);
+            if (_sync.UsedDelta != 0 || _sync.CompressedDelta != 0 || _sync.UncompressedDelta != 0)
+            {
+                MosDir.DidUse(DslDirPhys.UsedHead, _sync.UsedDelta, _sync.CompressedDelta, _sync.UncompressedDelta);
+            }
+
+            FlushDirs(tx);
+        }
+
+        LastPasses = pass;
+    }
+
+    private void FlushDirs(DmuTx tx)
+    {
+        foreach (DslDir dir in _dirtyDirs)
+        {
+            dir.Flush(tx);
+        }
+
+        _dirtyDirs.Clear();
+    }
+
+    /// <summary>
+    /// Commit: flush; labels 0 and 2 if the configuration changed; flush; the uberblock everywhere; flush; labels 1 and 3.
+    /// </summary>
+    private void WriteLabels(ulong txg, bool config)
+    {
+        FlushVdevs();
+        PoolConfig current = _config.With(_exporting ? PoolState.Exported : PoolState.Active, txg, CurrentTops());
+        if (config)
+        {
+            WriteConfigLabels(current, 0);
+            FlushVdevs();
+        }
+
+        Uberblock ub = _uberblock;
+        ub.Txg = txg;
+        ub.Timestamp = (ulong)Kmem.Spl.Kclock.WallTime().Seconds;
+        ub.RootBp = _rootBp;
+        ub.Version = _config.Version;
+        foreach (Vdev v in Vdevs)
+        {
+            if (!v.IsLog || config)
+            {
+                Check(VdevLabel.WriteUberblock(v.Io, v.Ashift, ub));
+            }
+        }
+
+        FlushVdevs();
+        _uberblock = ub;
+        if (config)
+        {
+            WriteConfigLabels(current, 1);
+            FlushVdevs();
+            _config = current;
+            _configDirty = false;
+        }
+    }
+
+    private List<VdevConfig> CurrentTops()
+    {
+        var tops = new List<VdevConfig>();
+        foreach (VdevConfig top in _config.Tops)
+        {
+            Vdev? v = top.Id < (ulong)_vdevsById.Length ? _vdevsById[top.Id] : null;
+            tops.Add(v is null ? top : top.WithMetaslabArray(v.MetaslabArray));
+        }
+
+        return tops;
+    }
+
+    private void WriteConfigLabels(PoolConfig config, int first)
+    {
+        foreach (Vdev v in Vdevs)
+        {
+            Check(VdevLabel.WriteConfig(v.Io, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id))));
+        }
+    }
+
+    private void FlushVdevs()
+    {
+        foreach (Vdev v in Vdevs)
+        {
+            Check(v.Io.Flush());
+        }
+    }
+
+    private void Check(int error)
+    {
+        if (error != 0)
+        {
+            Suspend(error);
+        }
+    }
+}
