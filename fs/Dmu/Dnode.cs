@@ -121,12 +121,6 @@ public sealed unsafe partial class Dnode : TxHoldable
         BonusLength = length;
     }
 
-    /// <summary>
-    /// Finds the next data (or, with <paramref name="hole"/>, the next hole) at or after an offset, by blocks, dirty ones
-    /// included (dnode_next_offset). False: none up to the end of the last block.
-    /// </summary>
-    public bool NextOffset(ulong offset, bool hole, out ulong result) => throw new NotSupportedException();
-
     /// <summary>Lets go of the hold.</summary>
     public void Release()
     {

@@ -202,10 +202,10 @@ public sealed unsafe partial class Dnode
     }
 
     /// <summary>
-    /// The next byte at or after an offset that is stored (SEEK_DATA) or not (SEEK_HOLE), in whole blocks; ulong.MaxValue: none before the
-    /// end of the object.
+    /// Finds the next data (or, with <paramref name="hole"/>, the next hole) at or after an offset, by blocks, dirty ones
+    /// included (dnode_next_offset). False: none up to the end of the last block.
     /// </summary>
-    public ulong NextOffset(ulong offset, bool hole)
+    public bool NextOffset(ulong offset, bool hole, out ulong result)
     {
         ulong bs = (ulong)BlockSize;
         for (ulong b = offset / bs; b <= MaxBlockId;)
@@ -213,13 +213,15 @@ public sealed unsafe partial class Dnode
             bool stored = IsStored(b, out ulong skip);
             if (stored != hole)
             {
-                return Math.Max(offset, b * bs);
+                result = Math.Max(offset, b * bs);
+                return true;
             }
 
             b += skip;
         }
 
-        return hole ? Math.Max(offset, (MaxBlockId + 1) * bs) : ulong.MaxValue;
+        result = 0;
+        return false;
     }
 
     /// <summary>Reads the block into memory if it is not there, for a later read. Errors are left to that read.</summary>

@@ -407,7 +407,7 @@ public sealed unsafe partial class Dnode
 
         if (empty)
         {
-            sync.ForgetIndirect(db);
+            ObjsetSync.ForgetIndirect(db);
         }
         else if (changed)
         {

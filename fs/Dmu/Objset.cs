@@ -60,6 +60,9 @@ public sealed unsafe partial class Objset
     /// <summary>True if there is an intent log that has not been replayed.</summary>
     public bool HasUnreplayedLog { get; private set; }
 
+    /// <summary>The pool's transaction groups.</summary>
+    public TxgEngine Txg => Spa.Txg;
+
     internal Dnode MetaDnode { get; }
 
     internal Dnode UserUsed { get; }
