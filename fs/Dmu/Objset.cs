@@ -57,9 +57,6 @@ public sealed unsafe partial class Objset
     /// <summary>META, ZFS or ZVOL (1, 2, 3).</summary>
     public ulong Kind { get; private set; }
 
-    /// <summary>True if there is an intent log that has not been replayed.</summary>
-    public bool HasUnreplayedLog { get; private set; }
-
     /// <summary>The pool's transaction groups.</summary>
     public TxgEngine Txg => Spa.Txg;
 

@@ -64,7 +64,6 @@ public sealed unsafe partial class Objset
         }
 
         Kind = Phys->Type;
-        HasUnreplayedLog = !Phys->ZilHeader.Log.IsHole;
     }
 
     /// <summary>Drops everything in memory. Nothing may be held or dirty.</summary>

@@ -261,7 +261,7 @@ public sealed partial class Spa
                 throw new ZfsException(Errno.EIO, $"dataset '{ds.Name}' can't be read");
             }
 
-            return !((ObjsetPhys*)data)->ZilHeader.Log.IsHole;
+            return IntentLogProbe.HasRecords(_vdevsById, ((ObjsetPhys*)data)->ZilHeader);
         }
         finally
         {
