@@ -167,6 +167,9 @@ public sealed partial class Kthread
         }
     }
 
+    /// <summary>The body has returned.</summary>
+    internal bool HasEnded => _exited;
+
     internal static void ClearCurrent() => t_current = null;
 
     /// <summary>Puts the threads of the process aside: a simulated run numbers its own from 1.</summary>
@@ -218,7 +221,6 @@ public sealed partial class Kthread
             }
         }
 
-        Forget(this);
         Finish();
         t_current = null;
     }
@@ -227,6 +229,7 @@ public sealed partial class Kthread
     {
         _joinWait.Mutex.Enter();
         _exited = true;
+        Forget(this);
         _joinWait.Cv.Broadcast();
         _joinWait.Mutex.Exit();
     }

@@ -415,7 +415,7 @@ internal sealed unsafe class SimRun
         {
             if (outcome == SimOutcome.Completed)
             {
-                _leftover = [.. _live.Select(static t => t.Thread.ToString())];
+                _leftover = [.. _live.Where(static t => !t.Thread.HasEnded).Select(static t => t.Thread.ToString())];
             }
             else
             {

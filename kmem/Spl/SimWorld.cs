@@ -45,13 +45,13 @@ public static unsafe class SimWorld
             throw new InvalidOperationException("the process runs on the OS back end: set ZFSLITE_SPL=sim");
         }
 
+        if (Kthread.Current.SimState is not null)
+        {
+            throw new InvalidOperationException("simulated runs do not nest");
+        }
+
         lock (s_oneRun)
         {
-            if (SimBackend.Run is not null)
-            {
-                throw new InvalidOperationException("a simulated run is going on already");
-            }
-
             Reset();
             Kthread.WorldState outside = Kthread.EnterWorld();
             SimBackend.Epoch++;
