@@ -90,7 +90,7 @@ public sealed class DeadlockReport
                 text.Append(CultureInfo.InvariantCulture, $"  {node} waits {Seconds(node)} for {node.WaitsFor}, needs {on}; holds {node.DescribeHolds()}\n");
             }
 
-            foreach (WaitNode node in victims)
+            foreach (WaitNode node in victims.Where(static n => !n.IsIdle))
             {
                 AppendStack(text, node);
             }

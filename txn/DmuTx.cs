@@ -14,7 +14,7 @@ namespace ZfsLite.Txn;
 public sealed class DmuTx
 {
     // "Open tx" as a class of locks: an assignment that may wait is an acquisition.
-    private static readonly LockClass s_openTx = LockOrder.Class("open tx");
+    internal static readonly LockClass OpenTxClass = LockOrder.Class("open tx");
 
     private readonly TxThreadState _owner;
     private TxHoldable?[] _holds = new TxHoldable?[8];
@@ -118,7 +118,7 @@ public sealed class DmuTx
         if (wait)
         {
             RequireMayAssign();
-            LockOrder.TouchPseudo(s_openTx);
+            LockOrder.TouchPseudo(OpenTxClass);
         }
 
         if (Engine!.Policy == KmemPolicy.TxCookie && !_marked)
@@ -134,11 +134,11 @@ public sealed class DmuTx
             {
                 if (wait)
                 {
-                    LockOrder.AcquirePseudo(s_openTx);
+                    LockOrder.AcquirePseudo(OpenTxClass);
                 }
                 else
                 {
-                    LockOrder.AcquirePseudoByTry(s_openTx);
+                    LockOrder.AcquirePseudoByTry(OpenTxClass);
                 }
             }
 
@@ -156,7 +156,7 @@ public sealed class DmuTx
     {
         Require(Phase.Created);
         RequireMayAssign();
-        LockOrder.TouchPseudo(s_openTx);
+        LockOrder.TouchPseudo(OpenTxClass);
         WaitForRetry();
     }
 
@@ -167,7 +167,7 @@ public sealed class DmuTx
         long txg = (long)Txg;
         ReleaseHolds(_holdCount, txg);
         _owner.Pop(this);
-        LockOrder.ReleasePseudo(s_openTx);
+        LockOrder.ReleasePseudo(OpenTxClass);
         Engine!.ReleaseToSync(_cpu, txg, touched: true);
         Die();
     }

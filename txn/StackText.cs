@@ -2,7 +2,7 @@ using System.Text;
 
 namespace ZfsLite.Txn;
 
-/// <summary>Makes a recorded managed stack readable: no frames of the recorder itself, file names without their folders.</summary>
+/// <summary>Makes a recorded managed stack readable: no frames of the Spl machinery, file names without their folders.</summary>
 internal static class StackText
 {
     internal static string? Clean(string? stack)
@@ -13,17 +13,10 @@ internal static class StackText
         }
 
         var text = new StringBuilder(stack.Length);
-        bool body = false;
         foreach (string raw in stack.Split('\n'))
         {
             string line = raw.Trim();
-            if (!body && (line.Contains("get_StackTrace", StringComparison.Ordinal) || line.Contains("RecordWaitStack", StringComparison.Ordinal)))
-            {
-                continue;
-            }
-
-            body = true;
-            if (line.Length == 0 || line.Contains("System.Threading.", StringComparison.Ordinal))
+            if (line.Length == 0 || IsMachinery(line))
             {
                 continue;
             }
@@ -33,6 +26,12 @@ internal static class StackText
 
         return text.ToString();
     }
+
+    /// <summary>How a thread blocks and starts says nothing about this one.</summary>
+    private static bool IsMachinery(string line) =>
+        line.Contains("get_StackTrace", StringComparison.Ordinal)
+        || line.StartsWith("at ZfsLite.Kmem.Spl.", StringComparison.Ordinal)
+        || line.StartsWith("at System.Threading.", StringComparison.Ordinal);
 
     private static string ShortenFile(string line)
     {

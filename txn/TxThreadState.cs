@@ -1,3 +1,4 @@
+using ZfsLite.Kmem;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Txn;
@@ -17,7 +18,7 @@ internal sealed class TxThreadState
     private int _assignedCount;
     private DmuTx? _free;
     private int _cookies;
-    private ThreadFlags _cookieSaved;
+    private FstransRawCookie _cookie;
 
     private TxThreadState(Kthread thread) => _thread = thread;
 
@@ -148,28 +149,29 @@ internal sealed class TxThreadState
 
     /// <summary>
     /// Policy txcookie: the thread is marked while any of its transactions is. The first mark saves the thread's own bit and
-    /// the last one to go puts it back, so the order in which transactions end does not matter.
+    /// the last one to go unmarks, so the order in which transactions end does not matter.
     /// </summary>
+#pragma warning disable RS0030 // The one place where the raw cookie belongs.
     internal void MarkCookie()
     {
         if (_cookies++ == 0)
         {
-            _cookieSaved = _thread.Flags & ThreadFlags.Fstrans;
-            _thread.Flags |= ThreadFlags.Fstrans;
+            _cookie.Mark();
         }
     }
 
     internal void UnmarkCookie()
     {
-        if (_cookies < 1 || (_thread.Flags & ThreadFlags.Fstrans) == 0)
+        if (_cookies < 1)
         {
-            throw new InvalidOperationException($"thread {_thread} unmarks a transaction but is not marked");
+            throw new InvalidOperationException($"thread {_thread} unmarks a transaction but has none marked");
         }
 
         if (--_cookies == 0)
         {
-            _thread.Flags = (_thread.Flags & ~ThreadFlags.Fstrans) | _cookieSaved;
+            _cookie.Unmark();
         }
+#pragma warning restore RS0030
     }
 
     private bool AnyAssigned(TxgEngine engine, long maxTxg)

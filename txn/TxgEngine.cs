@@ -406,10 +406,7 @@ public sealed class TxgEngine
         }
     }
 
-    private static void MarkWorker(KmemPolicy policy)
-    {
-        Kthread.Current.Flags |= ThreadFlags.SyncPath | (policy == KmemPolicy.Fstrans ? ThreadFlags.Fstrans : ThreadFlags.None);
-    }
+    private static void MarkWorker() => Kthread.Current.Flags |= ThreadFlags.SyncPath | Fstrans.WorkerFlags;
 
     private void RequireRunning()
     {
@@ -458,7 +455,7 @@ public sealed class TxgEngine
 
     private void QuiesceThread()
     {
-        MarkWorker(Policy);
+        MarkWorker();
         _syncLock.Enter();
         while (true)
         {
@@ -522,7 +519,7 @@ public sealed class TxgEngine
 
     private void SyncThread()
     {
-        MarkWorker(Policy);
+        MarkWorker();
         _syncLock.Enter();
         while (true)
         {

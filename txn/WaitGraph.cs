@@ -71,6 +71,29 @@ public sealed class WaitGraph
         return new WaitGraph(now, nodes, edges);
     }
 
+    /// <summary>
+    /// A cheap first look: has any thread waited this long for something that names who must end it? Idle waits don't count.
+    /// </summary>
+    public static bool AnyWaitOlderThan(long ns)
+    {
+        long now = Kclock.NowNs;
+        List<Kthread>? owners = null;
+        foreach (Kthread t in Kthread.All())
+        {
+            if (t.WaitingFor is { IsIdle: false } waitable && now - t.WaitSinceNs >= ns)
+            {
+                owners ??= [];
+                waitable.CollectOwners(owners);
+                if (owners.Count > 0)
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>The edges that leave a thread.</summary>
     public IEnumerable<WaitEdge> EdgesFrom(WaitNode node) => Edges.Where(e => e.From.Id == node.Id);
 
@@ -126,11 +149,15 @@ public sealed class WaitGraph
     /// The report on a cycle of this graph, without a second capture: only where nothing can have moved, which the simulator
     /// guarantees when no thread is able to run.
     /// </summary>
-    public DeadlockReport? ReportFrozen()
+    /// <param name="minAgeNs">Every wait of a cycle must have lasted this long: longer than any timed wait that names owners.</param>
+    public DeadlockReport? ReportFrozen(long minAgeNs = 0)
     {
-        IReadOnlyList<WaitCycle> cycles = FindCycles();
+        List<WaitCycle> cycles = [.. FindCycles().Where(c => c.Threads.All(n => CapturedNs - n.SinceNs >= minAgeNs))];
         return cycles.Count == 0 ? null : new DeadlockReport(this, cycles);
     }
+
+    /// <summary>The txgs a thread holds assigned transactions in, in the order of assignment: a racy snapshot.</summary>
+    public static IReadOnlyList<ulong> HeldTxgs(Kthread thread) => TxThreadState.HeldTxgs(thread);
 
     private static DeadlockReport? Confirm(List<WaitCycle> suspects, WaitGraph second)
     {

@@ -22,7 +22,7 @@ public sealed class WaitNode
         Stack = waitable is null ? null : StackText.Clean(thread.WaitStack);
         Marks = thread.Flags;
         HeldTxgs = TxThreadState.HeldTxgs(thread);
-        HeldLocks = [.. thread.HeldLocks().Select(static l => l.WaitName)];
+        HeldLocks = [.. thread.HeldLocks().Where(static l => !ReferenceEquals(l, DmuTx.OpenTxClass)).Select(static l => l.WaitName)];
     }
 
     /// <summary>Name of the thread.</summary>
@@ -48,6 +48,9 @@ public sealed class WaitNode
 
     /// <summary>The locks it holds, oldest first.</summary>
     public IReadOnlyList<string> HeldLocks { get; }
+
+    /// <summary>True if it waits for something that may last: work, a time, another thread's end.</summary>
+    public bool IsIdle => Waitable is { IsIdle: true };
 
     internal Kthread Thread { get; }
 

@@ -18,7 +18,6 @@ public sealed class Watchdog
     private readonly Kmutex _lock = new("watchdog");
     private readonly Kcondvar _cv = new("watchdog");
     private readonly IdleWait _idle = new("the next look of the watchdog (idle)");
-    private readonly List<Kthread> _owners = [];
     private readonly Dictionary<int, long> _reported = [];
     private Kthread? _thread;
     private bool _stopping;
@@ -70,7 +69,7 @@ public sealed class Watchdog
     /// <summary>One look. Returns the report if a deadlock was proven.</summary>
     public DeadlockReport? Poll()
     {
-        if (!AnySlowWait())
+        if (!WaitGraph.AnyWaitOlderThan(_options.LimitNs))
         {
             return null;
         }
@@ -111,26 +110,6 @@ public sealed class Watchdog
         }
 
         _lock.Exit();
-    }
-
-    /// <summary>A cheap first look, without a capture.</summary>
-    private bool AnySlowWait()
-    {
-        long now = Kclock.NowNs;
-        foreach (Kthread t in Kthread.All())
-        {
-            if (t.WaitingFor is { IsIdle: false } waitable && now - t.WaitSinceNs >= _options.LimitNs)
-            {
-                _owners.Clear();
-                waitable.CollectOwners(_owners);
-                if (_owners.Count > 0)
-                {
-                    return true;
-                }
-            }
-        }
-
-        return false;
     }
 
     private void ReportSlowWaits(WaitGraph graph)

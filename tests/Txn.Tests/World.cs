@@ -28,7 +28,7 @@ internal static class World
     /// <summary>One simulated run of the body.</summary>
     public static SimResult RunSim(Action body, KmemPolicy policy, SimOptions options) => SimWorld.Run(options, () =>
     {
-        KmemSystem.Init(new KmemOptions { ArenaBytes = 16 << 20, Policy = policy });
+        KmemSystem.Init(new KmemOptions { ArenaBytes = 16 << 20, Policy = policy, LockArena = false });
         body();
         KmemSystem.Shutdown();
     });
@@ -64,7 +64,7 @@ internal static class World
 
     private static void RunOs(Action body, KmemPolicy policy)
     {
-        KmemSystem.Init(new KmemOptions { ArenaBytes = 16 << 20, Policy = policy });
+        KmemSystem.Init(new KmemOptions { ArenaBytes = 16 << 20, Policy = policy, LockArena = false });
         try
         {
             Exception? failure = null;

@@ -1,2 +1,3 @@
-Console.Error.WriteLine("lab: not built yet");
-return 2;
+using ZfsLite.Lab;
+
+return LabCommand.Run(args);
