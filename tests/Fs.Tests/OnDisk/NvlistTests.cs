@@ -75,7 +75,7 @@ public sealed unsafe class NvlistTests
     [GoldenFact("goldc")]
     public void A_configuration_makes_the_label_it_was_read_from()
     {
-        _ = KmemSystem.Init(new KmemOptions { ArenaBytes = 64 << 20 });
+        TestKmem.Ensure();
         foreach (MemoryVdevIo io in GoldenPools.LoadAll("goldc"))
         {
             VdevLabelScan scan = VdevLabel.Scan(io);

@@ -1,5 +1,6 @@
 using Xunit;
 using ZfsLite.Kmem;
+using ZfsLite.TestKit;
 
 namespace ZfsLite.Fs.Tests;
 
@@ -124,7 +125,7 @@ public sealed unsafe class VdevIoTests
     [Fact]
     public void Labels_written_are_found_again_and_damage_to_three_of_them_is_survived()
     {
-        _ = KmemSystem.Init(new KmemOptions { ArenaBytes = 64 << 20 });
+        TestKmem.Ensure();
         var io = new SimVdevIo(64 << 20, 1);
         var top = new VdevConfig { Type = "file", Guid = 77, Path = "/x", Ashift = 12, MetaslabShift = 19, Asize = Vdev.AsizeFor(io.Size) };
         var config = new PoolConfig { Name = "tank", PoolGuid = 5, Txg = 4, VdevChildren = 1, Tops = [top] };
