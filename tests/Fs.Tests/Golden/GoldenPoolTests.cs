@@ -4,9 +4,11 @@ using ZfsLite.TestKit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Every file of every golden pool, held against its manifests.</summary>
-public sealed class GoldenPoolTests
+public sealed class GoldenPoolTests : IDisposable
 {
-    public GoldenPoolTests() => TestKmem.Ensure();
+    private readonly KmemScope _kmem = new(64 << 20);
+
+    public void Dispose() => _kmem.Dispose();
 
     [GoldenFact("golda")]
     public void Golda_reads_as_its_manifests_say() => CheckAll("golda", 16, 2757, 2767);

@@ -75,7 +75,7 @@ public sealed unsafe class NvlistTests
     [GoldenFact("goldc")]
     public void A_configuration_makes_the_label_it_was_read_from()
     {
-        TestKmem.Ensure();
+        using var kmem = new KmemScope(64 << 20);
         foreach (MemoryVdevIo io in GoldenPools.LoadAll("goldc"))
         {
             VdevLabelScan scan = VdevLabel.Scan(io);

@@ -125,7 +125,7 @@ public sealed unsafe class VdevIoTests
     [Fact]
     public void Labels_written_are_found_again_and_damage_to_three_of_them_is_survived()
     {
-        TestKmem.Ensure();
+        using var kmem = new KmemScope(64 << 20);
         var io = new SimVdevIo(64 << 20, 1);
         var top = new VdevConfig { Type = "file", Guid = 77, Path = "/x", Ashift = 12, MetaslabShift = 19, Asize = Vdev.AsizeFor(io.Size) };
         var config = new PoolConfig { Name = "tank", PoolGuid = 5, Txg = 4, VdevChildren = 1, Tops = [top] };

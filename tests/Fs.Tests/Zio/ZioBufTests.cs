@@ -27,7 +27,7 @@ public sealed unsafe class ZioBufTests
     [Fact]
     public void Buffers_come_from_named_caches_and_go_back()
     {
-        TestKmem.Ensure();
+        using var kmem = new KmemScope(64 << 20);
         byte* b = ZioBuf.Alloc(131072, KmFlags.Sleep);
         b[131071] = 1;
         Assert.Equal("zio_buf_131072", ZioBuf.CacheFor(131072).Name);
