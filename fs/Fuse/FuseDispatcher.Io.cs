@@ -1,5 +1,3 @@
-using ZfsLite.Kmem.Spl;
-
 namespace ZfsLite.Fs;
 
 /// <content>Handles, data, directories and extended attributes.</content>
@@ -41,6 +39,11 @@ public sealed unsafe partial class FuseDispatcher
                 _fs.Close(obj);
                 return error;
             }
+        }
+
+        if (forWriting)
+        {
+            _writers?.Add(obj);
         }
 
         var reply = (FuseOpenOut*)request.Reply;
@@ -92,12 +95,34 @@ public sealed unsafe partial class FuseDispatcher
             return error;
         }
 
+        if ((create->Flags & AccessModeMask) != 0)
+        {
+            _writers?.Add(attr.Object);
+        }
+
         EncodeEntry(attr, (FuseEntryOut*)request.Reply);
         var reply = (FuseOpenOut*)(request.Reply + sizeof(FuseEntryOut));
         *reply = default;
         reply->OpenFlags = _fs.KeepCache(attr.Object) ? OpenKeepCache : 0;
         request.ReplyFixed(sizeof(FuseEntryOut) + sizeof(FuseOpenOut));
         return 0;
+    }
+
+    private int Release(FuseRequest request)
+    {
+        var args = new FuseArgs(request);
+        if (!args.Take(out FuseReleaseIn* release))
+        {
+            return Errno.EINVAL;
+        }
+
+        ulong obj = Object(request.Header->NodeId);
+        if (request.Opcode == FuseOpcode.Release && (release->Flags & AccessModeMask) != 0)
+        {
+            _writers?.Remove(obj);
+        }
+
+        return _fs.Close(obj);
     }
 
     private int Read(FuseRequest request)
@@ -337,7 +362,13 @@ public sealed unsafe partial class FuseDispatcher
             return Errno.EINVAL;
         }
 
-        int error = _fs.Seek(Object(request.Header->NodeId), (int)seek->Whence, seek->Offset, out ulong result);
+        ulong obj = Object(request.Header->NodeId);
+        if (_writers is { } writers && writers.Contains(obj))
+        {
+            return Errno.EINVAL;
+        }
+
+        int error = _fs.Seek(obj, (int)seek->Whence, seek->Offset, out ulong result);
         if (error == 0)
         {
             ((FuseLseekOut*)request.Reply)->Offset = result;

@@ -17,7 +17,10 @@ namespace ZfsLite.Fs;
 /// second otherwise.</para>
 /// <para>Writeback cache. The kernel owns size and mtime of a file it caches and sends them by SETATTR, ctime included; it
 /// reads through write-only handles, and it handles O_APPEND itself. So OPEN checks no access mode and WRITE appends
-/// nothing. An open keeps the kernel's cached pages unless a read has to be seen for the access time.</para>
+/// nothing. An open keeps the kernel's cached pages unless a read has to be seen for the access time. The kernel does not
+/// write dirty pages out before it asks for data and holes, and its size may be ahead of ours: while a handle is open for
+/// writing, SEEK_DATA and SEEK_HOLE are answered EINVAL, "not supported here", after which cp and tar copy plainly; a wrong
+/// answer would make them lose data.</para>
 /// <para>Set-id bits (HANDLE_KILLPRIV_V2) are cleared here: as the kernel marks in WRITE, OPEN and SETATTR, and on every
 /// change of owner of a file. A file capability is dropped when a program file is opened for writing, truncated or given
 /// away: earlier than the kernel would, never later for a handle opened after it was set.</para>
@@ -41,12 +44,15 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
     private readonly TextWriter? _log;
     private readonly Kmutex _logMutex = new("fuse_log");
     private readonly ulong _root;
+    private readonly FuseWriters? _writers;
 
     /// <summary>Makes a dispatcher.</summary>
     /// <param name="fs">The file system.</param>
     /// <param name="log">Where unexpected exceptions are reported, or null.</param>
-    public FuseDispatcher(IFuseFileSystem fs, TextWriter? log)
+    /// <param name="writebackCache">The session offers the kernel the writeback cache.</param>
+    public FuseDispatcher(IFuseFileSystem fs, TextWriter? log, bool writebackCache)
     {
+        _writers = writebackCache ? new FuseWriters() : null;
         ArgumentNullException.ThrowIfNull(fs);
         _fs = fs;
         _log = log;
@@ -101,16 +107,7 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
             Report(request, e);
             Answer(request, e.Errno == Errno.ECKSUM ? Errno.EIO : e.Errno);
         }
-        catch (NotSupportedException e)
-        {
-            Report(request, e);
-            Answer(request, Errno.EOPNOTSUPP);
-        }
-#pragma warning disable CA1031 // The door must hold: whatever a handler throws, the kernel gets an answer.
-        catch (Exception e) when (e is InvalidOperationException or ArgumentException or IndexOutOfRangeException
-            or NullReferenceException or ArithmeticException or KeyNotFoundException or InvalidCastException or OutOfMemoryException
-            or IOException)
-#pragma warning restore CA1031
+        catch (Exception e) when (e is not SimAbortException)
         {
             Report(request, e);
             Answer(request, Errno.EIO);
@@ -172,7 +169,7 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
                 return Create(request);
             case FuseOpcode.Release:
             case FuseOpcode.ReleaseDir:
-                return _fs.Close(Object(request.Header->NodeId));
+                return Release(request);
             case FuseOpcode.Read:
                 return Read(request);
             case FuseOpcode.Write:

@@ -50,7 +50,7 @@ public sealed class FuseServer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         FuseSessionOptions sessionOptions = FuseSessionOptions.ForArena(options.Trace, options.Log, options.WritebackCache && !options.ReadOnly);
-        var dispatcher = new FuseDispatcher(fs, options.Log);
+        var dispatcher = new FuseDispatcher(fs, options.Log, sessionOptions.WritebackCache);
         FuseMounter mounter = FuseMounter.Mount(options, sessionOptions.MaxWrite);
         var transport = new KernelFuseTransport(mounter.Fd);
         var session = new FuseSession(transport, dispatcher, sessionOptions);

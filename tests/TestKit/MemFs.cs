@@ -17,6 +17,7 @@ public sealed unsafe class MemFs : IFuseFileSystem
     private const uint Regular = 0x8000;
     private const uint Symlink = 0xA000;
     private const ulong FirstCookie = 2;
+    private const ulong SizeMax = 1UL << 40;
 
     private readonly Krwlock _tree = new("memfs_tree");
     private readonly Dictionary<ulong, Node> _nodes = [];
@@ -81,6 +82,11 @@ public sealed unsafe class MemFs : IFuseFileSystem
                 if ((node.Attr.Mode & TypeMask) == Directory)
                 {
                     return Errno.EISDIR;
+                }
+
+                if (values.Size > SizeMax)
+                {
+                    return Errno.EFBIG;
                 }
 
                 Resize(node, values.Size);
@@ -353,6 +359,11 @@ public sealed unsafe class MemFs : IFuseFileSystem
     {
         OnWrite?.Invoke();
         done = 0;
+        if (offset + (ulong)length > SizeMax)
+        {
+            return Errno.EFBIG;
+        }
+
         _tree.EnterRead();
         if (Find(obj) is not { } node)
         {
@@ -391,6 +402,11 @@ public sealed unsafe class MemFs : IFuseFileSystem
         if ((mode & ~(keepSize | punch | zero)) != 0)
         {
             return Errno.EOPNOTSUPP;
+        }
+
+        if (offset + length > SizeMax)
+        {
+            return Errno.EFBIG;
         }
 
         _tree.EnterWrite();
@@ -433,7 +449,8 @@ public sealed unsafe class MemFs : IFuseFileSystem
             ulong at = offset;
             while (at < node!.Attr.Size && HasData(node, at) != wantData)
             {
-                at = ((at / Chunk) + 1) * Chunk;
+                bool pastChunks = at / Chunk >= (ulong)node.Chunks.Count;
+                at = pastChunks ? node.Attr.Size : ((at / Chunk) + 1) * Chunk;
             }
 
             error = at >= node.Attr.Size && wantData ? Errno.ENXIO : 0;
@@ -612,7 +629,7 @@ public sealed unsafe class MemFs : IFuseFileSystem
         return (byte*)node.Chunks[index];
     }
 
-    private static bool HasData(Node node, ulong at) => (int)(at / Chunk) < node.Chunks.Count && node.Chunks[(int)(at / Chunk)] != 0;
+    private static bool HasData(Node node, ulong at) => at / Chunk < (ulong)node.Chunks.Count && node.Chunks[(int)(at / Chunk)] != 0;
 
     private static void FreeChunk(Node node, int index)
     {
@@ -626,6 +643,7 @@ public sealed unsafe class MemFs : IFuseFileSystem
 
     private static void ClearRange(Node node, ulong from, ulong to)
     {
+        to = Math.Min(to, (ulong)node.Chunks.Count * Chunk);
         for (ulong at = from; at < to;)
         {
             int index = (int)(at / Chunk);

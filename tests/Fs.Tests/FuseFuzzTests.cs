@@ -1,0 +1,134 @@
+using Xunit;
+using ZfsLite.Fs;
+using ZfsLite.TestKit;
+using static Fs.Tests.FuseClient;
+
+namespace Fs.Tests;
+
+/// <summary>Random and mutated messages: each gets one well-formed answer or none, and the session stays sound.</summary>
+[Collection("Fuse")]
+public class FuseFuzzTests
+{
+    private static readonly FuseOpcode[] s_silent = [FuseOpcode.Forget, FuseOpcode.BatchForget, FuseOpcode.Interrupt];
+
+    /// <summary>Well-formed messages to mutate, one of most kinds.</summary>
+    private static readonly (FuseOpcode Opcode, byte[] Body)[] s_seeds =
+    [
+        (FuseOpcode.Lookup, Z("a")),
+        (FuseOpcode.GetAttr, new byte[16]),
+        (FuseOpcode.SetAttr, [.. U32(0x7ff, 0), .. new byte[80]]),
+        (FuseOpcode.Symlink, [.. Z("s"), .. Z("target")]),
+        (FuseOpcode.Mknod, [.. U32(0x81A4, 0, 0, 0), .. Z("n")]),
+        (FuseOpcode.Mkdir, [.. U32(0x1FF, 0), .. Z("d")]),
+        (FuseOpcode.Unlink, Z("a")),
+        (FuseOpcode.Rmdir, Z("d")),
+        (FuseOpcode.Rename, [.. U64(1), .. Z("a"), .. Z("b")]),
+        (FuseOpcode.Rename2, [.. U64(1), .. U32(2, 0), .. Z("a"), .. Z("b")]),
+        (FuseOpcode.Link, [.. U64(100), .. Z("l")]),
+        (FuseOpcode.Open, U32(0x202, 0)),
+        (FuseOpcode.Create, [.. U32(2, 0x1A4, 0, 0), .. Z("c")]),
+        (FuseOpcode.Read, ReadBody(0, 4096)),
+        (FuseOpcode.Write, WriteBody(0, new byte[300])),
+        (FuseOpcode.StatFs, []),
+        (FuseOpcode.Release, new byte[24]),
+        (FuseOpcode.ReadDir, ReadBody(0, 4096)),
+        (FuseOpcode.ReadDirPlus, ReadBody(0, 4096)),
+        (FuseOpcode.SetXattr, [.. U32(3, 0), .. Z("user.a"), 1, 2, 3]),
+        (FuseOpcode.GetXattr, [.. U32(100, 0), .. Z("user.a")]),
+        (FuseOpcode.ListXattr, U32(100, 0)),
+        (FuseOpcode.RemoveXattr, Z("user.a")),
+        (FuseOpcode.Fallocate, [.. U64(0, 0, 4096), .. U32(3, 0)]),
+        (FuseOpcode.Lseek, [.. U64(0, 0), .. U32(3, 0)]),
+        (FuseOpcode.BatchForget, [.. U32(2, 0), .. new byte[32]]),
+        (FuseOpcode.Interrupt, U64(5)),
+        (FuseOpcode.Init, InitBody(7, 45, 0xffffffff, 0xffffffff)),
+    ];
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Mutated_messages_get_one_answer_each(int seed)
+    {
+        var random = new Random(seed);
+        var fs = new MemFs();
+        using var client = new FuseClient(fs);
+        client.CreateFile("a");
+        for (int i = 0; i < 4000; i++)
+        {
+            (FuseOpcode opcode, byte[] body) = s_seeds[random.Next(s_seeds.Length)];
+            ulong node = random.Next(3) switch { 0 => 1ul, 1 => (ulong)random.Next(98, 110), _ => (ulong)random.NextInt64() };
+            byte[] message = Mutate(random, Message(opcode, 1000 + (ulong)i, node, body));
+            CapSizes(message);
+            client.Transport.Submit(message);
+            if (message.Length >= 40 && !s_silent.Contains((FuseOpcode)BitConverter.ToUInt32(message, 4)))
+            {
+                (int error, byte[] reply) = client.Receive(BitConverter.ToUInt64(message, 8));
+                Assert.InRange(error, 0, 511);
+                Assert.True(error == 0 || reply.Length == 0);
+            }
+        }
+
+        Assert.Equal(0, client.Call(FuseOpcode.GetAttr, 1, new byte[16]).Error);
+        Assert.DoesNotContain("Exception", client.Log, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Pure_noise_does_no_harm()
+    {
+        var random = new Random(99);
+        using var client = new FuseClient(new MemFs());
+        for (int i = 0; i < 3000; i++)
+        {
+            byte[] noise = new byte[random.Next(0, 400)];
+            random.NextBytes(noise);
+            client.Transport.Submit(noise);
+        }
+
+        ulong unique = client.Send(FuseOpcode.GetAttr, 1, new byte[16]);
+        while (!client.HasReply(unique))
+        {
+        }
+
+        Assert.Equal(0, client.Receive(unique).Error);
+        Assert.DoesNotContain("Exception", client.Log, StringComparison.Ordinal);
+    }
+
+    private static byte[] Mutate(Random random, byte[] message)
+    {
+        for (int n = random.Next(0, 4); n > 0; n--)
+        {
+            switch (random.Next(4))
+            {
+                case 0 when message.Length > 0:
+                    message = message[..random.Next(message.Length)];
+                    break;
+                case 1:
+                    message = [.. message, .. new byte[random.Next(1, 300)]];
+                    break;
+                case 2 when message.Length > 40:
+                    message[random.Next(40, message.Length)] = (byte)random.Next(256);
+                    break;
+                case 3 when message.Length > 48:
+                    random.NextBytes(message.AsSpan(random.Next(40, message.Length - 8), 8));
+                    break;
+            }
+        }
+
+        if (message.Length >= 4 && random.Next(4) != 0)
+        {
+            BitConverter.TryWriteBytes(message, message.Length);
+        }
+
+        return message;
+    }
+
+    /// <summary>A file system in memory can't hold a write at any offset: keeps them near.</summary>
+    private static void CapSizes(byte[] message)
+    {
+        if (message.Length >= 56 && (FuseOpcode)BitConverter.ToUInt32(message, 4) is FuseOpcode.Write && message[55] < 0x80)
+        {
+            message.AsSpan(52, 4).Clear();
+        }
+    }
+}

@@ -1,0 +1,32 @@
+using ZfsLite.Kmem.Spl;
+
+namespace Fs.Tests;
+
+/// <summary>A gate that holds threads until it is opened.</summary>
+internal sealed class FuseGate : IDisposable
+{
+    private readonly Kmutex _mutex = new("test_gate");
+    private readonly Kcondvar _opened = new("test_gate");
+    private bool _open;
+
+    public void Dispose() => Open();
+
+    internal void Pass()
+    {
+        _mutex.Enter();
+        while (!_open)
+        {
+            _opened.Wait(_mutex);
+        }
+
+        _mutex.Exit();
+    }
+
+    internal void Open()
+    {
+        _mutex.Enter();
+        _open = true;
+        _opened.Broadcast();
+        _mutex.Exit();
+    }
+}
