@@ -24,6 +24,16 @@ public class FuseWireTests
         return data;
     }
 
+    private static void WaitForParked(FuseClient client, int count)
+    {
+        long deadline = Kclock.NowNs + 10_000_000_000;
+        while (client.Session.ParkedCount != count)
+        {
+            Assert.True(Kclock.NowNs < deadline, $"{client.Session.ParkedCount} requests are parked, not {count}");
+            Kthread.Sleep(1_000_000);
+        }
+    }
+
     [Fact]
     public void Init_accepts_only_what_is_offered_and_wanted()
     {
@@ -304,8 +314,8 @@ public class FuseWireTests
     public void Held_up_writers_never_keep_readers_out_and_all_get_through(int length)
     {
         var fs = new MemFs();
-        using var gate = new FuseGate();
         using var client = new FuseClient(fs);
+        using var gate = new FuseGate();
         ulong file = client.CreateFile("f");
         fs.OnWrite = gate.Pass;
         byte[] data = Pattern(length);
@@ -315,7 +325,7 @@ public class FuseWireTests
             Assert.Equal(0, client.Call(FuseOpcode.GetAttr, 1, new byte[16]).Error);
         }
 
-        Assert.Equal(10, client.Session.ParkedCount);
+        WaitForParked(client, 10);
         Assert.DoesNotContain(writes, client.HasReply);
         gate.Open();
         Assert.All(writes, w => Assert.Equal(0, client.Receive(w).Error));
@@ -331,10 +341,10 @@ public class FuseWireTests
     public void Parked_requests_stay_within_the_budget_and_reading_goes_on_when_they_are_done()
     {
         var fs = new MemFs();
-        using var gate = new FuseGate();
         const long budget = 2 << 20;
         var options = new FuseSessionOptions { MaxWrite = 256 << 10, MaxWorkers = 4, BufferBytesMax = budget };
         using var client = new FuseClient(fs, options);
+        using var gate = new FuseGate();
         ulong file = client.CreateFile("f");
         fs.OnWrite = gate.Pass;
         ulong[] writes = [.. Enumerable.Range(0, 30).Select(i => client.Send(FuseOpcode.Write, file, WriteBody(0, new byte[256 << 10])))];
@@ -351,16 +361,22 @@ public class FuseWireTests
     public void Interrupt_ends_a_parked_request_and_leaves_others_alone()
     {
         var fs = new MemFs();
-        using var gate = new FuseGate();
         using var client = new FuseClient(fs);
+        using var gate = new FuseGate();
         ulong file = client.CreateFile("f");
         fs.OnWrite = gate.Pass;
-        ulong[] writes = [.. Enumerable.Range(0, 5).Select(_ => client.Send(FuseOpcode.Write, file, WriteBody(0, new byte[8])))];
-        while (client.Session.ParkedCount < 3)
+        ulong[] writes = new ulong[5];
+        for (int i = 0; i < 5; i++)
         {
-            Kthread.Sleep(1_000_000);
+            if (i == 2)
+            {
+                gate.WaitForHeld(2);
+            }
+
+            writes[i] = client.Send(FuseOpcode.Write, file, WriteBody(0, new byte[8]));
         }
 
+        WaitForParked(client, 3);
         client.Send(FuseOpcode.Interrupt, 0, U64(writes[3]));
         client.Send(FuseOpcode.Interrupt, 0, U64(writes[0]));
         client.Send(FuseOpcode.Interrupt, 0, U64(424242));
@@ -381,7 +397,7 @@ public class FuseWireTests
         ulong file = client.CreateFile("f");
         fs.OnWrite = gate.Pass;
         ulong write = client.Send(FuseOpcode.Write, file, WriteBody(0, new byte[8]));
-        Kthread.Sleep(20_000_000);
+        gate.WaitForHeld(1);
         Assert.False(client.Session.Stop(Kclock.NowNs + 50_000_000));
         gate.Open();
         Assert.True(client.Session.Stop(Kclock.NowNs + 10_000_000_000));
@@ -393,10 +409,11 @@ public class FuseWireTests
     public void Statistics_and_trace_tell_each_request()
     {
         var trace = new StringWriter();
-        using var client = new FuseClient(new MemFs(), new FuseSessionOptions { MaxWorkers = 3, Trace = trace });
+        var client = new FuseClient(new MemFs(), new FuseSessionOptions { MaxWorkers = 3, Trace = trace });
         client.Call(FuseOpcode.Rmdir, 1, Z("nothing"));
         client.Call(FuseOpcode.Rmdir, 1, Z("nothing"));
         client.Call(FuseOpcode.StatFs, 1);
+        client.Dispose();
         FuseOpStats rmdir = client.Session.Statistics().Single(s => s.Opcode == FuseOpcode.Rmdir);
         Assert.Equal((2, 2), (rmdir.Count, rmdir.Errors));
         Assert.InRange(rmdir.MaxNs, 1, rmdir.TotalNs);
