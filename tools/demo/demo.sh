@@ -1,0 +1,295 @@
+#!/usr/bin/env bash
+# The demonstration behind ./fuse-test.sh demo: real work on a real mount and zdb's verdict; then the recursive-transaction
+# deadlock of 2011 on the same kind of mount, and the same work under the fix. At most 5 minutes.
+# Environment: ZFSLITE (the command), DEMO_DIR (default: artifacts/demo), DEMO_SEED (default 1).
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+ZFSLITE="${ZFSLITE:-$ROOT/artifacts/zfslite}"
+OUT="${DEMO_DIR:-$ROOT/artifacts/demo}"
+SEED="${DEMO_SEED:-1}"
+readonly ROOT ZFSLITE OUT SEED
+readonly MNT="$OUT/mnt" POOLS="$OUT/pool" SRC="$OUT/src"
+readonly IMG="$POOLS/demo.img" LAB="$OUT/lab/lab.img"
+readonly SVG="$OUT/deadlock.svg" REPORT="$OUT/deadlock.txt"
+readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=40
+readonly EXIT_DEADLOCK=75
+readonly SMALL_JOBS=4 SMALL_FILES=3000
+readonly ZDB_SOCKET=/var/run/zfs/zfs_socket
+
+DAEMON=0
+SAMPLER=0
+SOCKET_HELPER=0
+
+if [ -t 1 ]; then BOLD=$'\e[1m' DIM=$'\e[2m' OFF=$'\e[0m'; else BOLD='' DIM='' OFF=''; fi
+
+title() { printf '\n%s%s%s\n' "$BOLD" "$*" "$OFF"; }
+step() { printf '%s%4d s%s  %s\n' "$DIM" "$SECONDS" "$OFF" "$*"; }
+saw() { printf '        %s\n' "$*"; }
+fail() { printf '\ndemo: FAILED: %s\n' "$*" >&2; exit 1; }
+
+# zl ARGUMENTS...: the command; its output is shown indented, its failure ends the demo.
+zl() {
+    local text
+    text="$("$ZFSLITE" "$@" 2>&1)" || fail "zfslite $*: $text"
+    [ -z "$text" ] || saw "$text"
+}
+
+cleanup() {
+    local code=$?
+    trap - EXIT
+    [ "$SAMPLER" -eq 0 ] || kill "$SAMPLER" 2>/dev/null || true
+    if mountpoint -q "$MNT" 2>/dev/null; then
+        timeout 20 "$ZFSLITE" unmount "$MNT" >/dev/null 2>&1 || umount -l "$MNT" 2>/dev/null || true
+    fi
+    [ "$DAEMON" -eq 0 ] || kill "$DAEMON" 2>/dev/null || true
+    if [ "$SOCKET_HELPER" -ne 0 ]; then
+        kill "$SOCKET_HELPER" 2>/dev/null || true
+        rm -f "$ZDB_SOCKET"
+    fi
+    rm -rf "$SRC" "$POOLS" "$OUT/lab"
+    exit "$code"
+}
+
+daemon_pid() { "$ZFSLITE" status "$MNT" --json | sed -n 's/.*"pid":\([0-9]*\).*/\1/p'; }
+
+# sample_pss PID FILE: keeps the highest Pss of a process, in KiB, in a file.
+sample_pss() {
+    local pid="$1" file="$2" max=0 now
+    while now="$(awk '/^Pss:/ { print $2; exit }' "/proc/$pid/smaps_rollup" 2>/dev/null)" && [ -n "$now" ]; do
+        if [ "$now" -gt "$max" ]; then
+            max="$now"
+            echo "$max" >"$file"
+        fi
+        sleep 0.5
+    done
+}
+
+start_sampler() {
+    echo 0 >"$OUT/pss"
+    sample_pss "$1" "$OUT/pss" &
+    SAMPLER=$!
+}
+
+# stop_sampler ARENA_MIB: says the highest Pss and fails if it was more than the arena and 150 MiB.
+stop_sampler() {
+    kill "$SAMPLER" 2>/dev/null || true
+    wait "$SAMPLER" 2>/dev/null || true
+    SAMPLER=0
+    PSS_MIB=$(($(cat "$OUT/pss") / 1024))
+    saw "highest resident memory (Pss) of the daemon: $PSS_MIB MiB; allowed: $1 (arena) + 150 MiB"
+    [ "$PSS_MIB" -le $(($1 + 150)) ] || fail "the daemon took $PSS_MIB MiB"
+}
+
+# zdb of Debian's zfs-fuse wants to connect to its daemon's socket, and never says a word there.
+need_zdb_socket() {
+    [ ! -S "$ZDB_SOCKET" ] || return 0
+    [ "$SOCKET_HELPER" -eq 0 ] || return 0
+    "$ZFSLITE" zdb-socket "$ZDB_SOCKET" &
+    SOCKET_HELPER=$!
+    local i
+    for i in $(seq 100); do
+        [ -S "$ZDB_SOCKET" ] && return 0
+        sleep 0.05
+    done
+    fail "no socket at $ZDB_SOCKET for zdb after $i tries (it must be made as root)"
+}
+
+# judge IMAGE POOL: zfslite check, then zdb -bcc.
+judge() {
+    local text
+    zl check "$1"
+    need_zdb_socket
+    text="$(PATH="$PATH:/usr/sbin:/sbin" zdb -U /nonexistent -bcc -e -p "$(dirname "$1")" "$2" 2>&1)" || fail "zdb -bcc: exit code $?: $(tail -n 5 <<<"$text")"
+    grep -q 'No leaks' <<<"$text" || fail "zdb -bcc does not say that there are no leaks: $(tail -n 5 <<<"$text")"
+    saw "zdb -bcc: exit code 0, $(grep 'No leaks' <<<"$text" | sed 's/^[[:space:]]*//')"
+}
+
+# tree_sum DIR: one checksum over the names and contents of all files below.
+tree_sum() { (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1); }
+
+part_a() {
+    title "(a) A pool, a mount, real work, and the verdict of zdb"
+    step "make a pool of 2 GiB in a sparse file and mount it: atime=on, an arena of 128 MiB"
+    zl create demo "$IMG" --size 2G
+    zl mount "$IMG" "$MNT" -o atime --memory 128M --background
+    saw "$(grep " $MNT " /proc/mounts)"
+    start_sampler "$(daemon_pid)"
+
+    step "fio writes 2 x 64 MiB in order and 32 MiB at random, each block with a crc32c, and reads it back"
+    fio --directory="$MNT" --verify=crc32c --do_verify=1 --verify_fatal=1 --end_fsync=1 --randseed="$SEED" --group_reporting \
+        --name=seq --rw=write --bs=128k --size=64m --numjobs=2 \
+        --name=rand --new_group --rw=randwrite --bs=8k --size=32m >"$OUT/fio-a.log" 2>&1 || fail "fio: $(tail -n 5 "$OUT/fio-a.log")"
+    saw "fio: $(grep -c 'err= 0' "$OUT/fio-a.log") groups without an error, every crc32c right"
+    sed -n 's/^ *\(READ\|WRITE\): \(bw=[^ ]*\).*io=\([^ ]*\).*/        \1 \2 \3/p' "$OUT/fio-a.log"
+
+    step "copy this repository $COPIES times (cp -a), compare by sha256 after a new mount"
+    mkdir -p "$SRC/1" "$MNT/tree"
+    (cd "$ROOT" && git ls-files -z 2>/dev/null | xargs -0 -r cp --parents -t "$SRC/1" 2>/dev/null) || true
+    [ -n "$(ls -A "$SRC/1")" ] || (cd "$ROOT" && find . -path ./artifacts -prune -o -path ./.git -prune -o -type f -print0 | xargs -0 cp --parents -t "$SRC/1")
+    local i
+    for i in $(seq 2 "$COPIES"); do cp -a "$SRC/1" "$SRC/$i"; done
+    cp -a "$SRC/." "$MNT/tree/"
+    local expected found
+    expected="$(tree_sum "$SRC")"
+    zl unmount "$MNT"
+    stop_sampler 128
+    zl mount "$IMG" "$MNT" -o atime --memory 128M --background
+    found="$(tree_sum "$MNT/tree")"
+    saw "$(find "$SRC" -type f | wc -l) files, $(du -sh "$SRC" | cut -f1): sha256 of all is $found"
+    [ "$expected" = "$found" ] || fail "the copies differ: $expected is right"
+
+    step "unmount, and let two judges read every block: zfslite check and zdb -bcc"
+    zl unmount "$MNT"
+    judge "$IMG" demo
+}
+
+make_lab() {
+    title "(b) The deadlock of 2011: policy none, an arena of $LAB_MEMORY, atime=on"
+    mkdir -p "$(dirname "$LAB")"
+    step "make a pool with $((SMALL_JOBS * SMALL_FILES)) small files"
+    zl create lab "$LAB" --size 1G
+    zl mount "$LAB" "$MNT" -o noatime --memory 128M --background
+    local job file
+    for job in $(seq "$SMALL_JOBS"); do
+        mkdir -p "$MNT/small/$job"
+        for file in $(seq "$SMALL_FILES"); do
+            printf 'file %d of %d\n' "$file" "$job" >"$MNT/small/$job/$file"
+        done
+    done
+    mkdir -p "$MNT/big"
+    zl unmount "$MNT"
+}
+
+# lab_work LOG: readers of small files past the page cache, and writers; ends after LAB_SECONDS, or when the mount breaks.
+lab_work() {
+    local job list
+    local -a readers=()
+    for job in $(seq "$SMALL_JOBS"); do
+        list="$(seq -s: -f "small/$job/%.0f" 1 "$SMALL_FILES")"
+        readers+=(--name="read$job" --new_group --rw=randread --bs=512 --filesize=512 --direct=1 --openfiles=8 --file_service_type=random:1 --filename="$list")
+    done
+    timeout --kill-after=5 $((LAB_SECONDS + 30)) fio --directory="$MNT" --randseed="$SEED" --time_based --runtime="$LAB_SECONDS" --group_reporting \
+        "${readers[@]}" \
+        --name=write --new_group --rw=randwrite --bs=64k --size=48m --numjobs=3 --directory="$MNT/big" --fsync=64 >"$1" 2>&1
+}
+
+# start_foreground POLICY: the daemon as a child, so that its exit code is seen. Its output goes to a log.
+start_foreground() {
+    "$ZFSLITE" mount "$LAB" "$MNT" -o atime --memory "$LAB_MEMORY" --policy "$1" --deadlock-svg "$SVG" >"$OUT/daemon-$1.log" 2>&1 &
+    DAEMON=$!
+    local i
+    for i in $(seq 200); do
+        mountpoint -q "$MNT" && return 0
+        kill -0 "$DAEMON" 2>/dev/null || break
+        sleep 0.1
+    done
+    fail "the daemon did not mount ($i): $(tail -n 3 "$OUT/daemon-$1.log")"
+}
+
+# await_daemon SECONDS: its exit code in CODE; "running" if it still runs then.
+await_daemon() {
+    local end=$((SECONDS + $1))
+    while kill -0 "$DAEMON" 2>/dev/null; do
+        if [ "$SECONDS" -ge "$end" ]; then
+            CODE=running
+            return 0
+        fi
+        sleep 0.2
+    done
+    CODE=0
+    wait "$DAEMON" || CODE=$?
+    DAEMON=0
+}
+
+part_b() {
+    step "4 fio readers (O_DIRECT: every read changes an atime) and 3 writers; no injection, no torture"
+    start_foreground none
+    local started=$SECONDS fio_pid
+    lab_work "$OUT/fio-b.log" &
+    fio_pid=$!
+    await_daemon "$DEADLOCK_SECONDS_MAX"
+    B_SECONDS=$((SECONDS - started))
+    wait "$fio_pid" 2>/dev/null || true
+    if [ "$CODE" = running ]; then
+        saw "no deadlock within $DEADLOCK_SECONDS_MAX s this time"
+        zl unmount "$MNT"
+        await_daemon 20
+        return 1
+    fi
+    [ "$CODE" -eq "$EXIT_DEADLOCK" ] || fail "the daemon ended with exit code $CODE: $(tail -n 5 "$OUT/daemon-none.log")"
+    cp "$OUT/daemon-none.log" "$REPORT"
+    saw "after $B_SECONDS s the daemon proved a deadlock, and ended with exit code $CODE:"
+    sed -n '1,60p' "$REPORT" | sed 's/^/        | /'
+    [ -s "$SVG" ] || fail "no picture at $SVG"
+    saw "the whole report: $REPORT"
+    saw "the picture:      $SVG"
+    step "nothing stays hung: the connection was aborted; take the dead mount away, open the pool again, check it"
+    zl unmount "$MNT"
+    judge "$LAB" lab
+}
+
+counter() { awk -v name="$1" '$1 == name { print $2 }' "$OUT/kmem-c.txt"; }
+
+part_c() {
+    title "(c) The same job, the same seed, policy fstrans"
+    start_foreground fstrans
+    local pid=$DAEMON
+    start_sampler "$pid"
+    step "the same readers and writers for $LAB_SECONDS s"
+    local started=$SECONDS
+    lab_work "$OUT/fio-c.log" || fail "fio: $(tail -n 5 "$OUT/fio-c.log")"
+    C_SECONDS=$((SECONDS - started))
+    "$ZFSLITE" kmem "$MNT" >"$OUT/kmem-c.txt" || fail "zfslite kmem"
+    saw "completed after $C_SECONDS s"
+    saw "sleeping allocations turned away from reclaim:      $(counter turned_away)"
+    saw "dips into the reserve:                              $(counter reserve_events)"
+    saw "atime-dirty znodes handed to the inactive queue:    $(counter inactive_queued)"
+    zl unmount "$MNT"
+    await_daemon 30
+    [ "$CODE" = 0 ] || fail "the daemon ended with exit code $CODE: $(tail -n 5 "$OUT/daemon-fstrans.log")"
+    stop_sampler "${LAB_MEMORY%M}"
+    judge "$LAB" lab
+}
+
+rate() { sed -n "s/^ *$1: \(bw=[^ ]*\).*/\1/p" "$OUT/fio-c.log" | paste -sd' ' | cut -c1-26; }
+
+part_d() {
+    title "(d) Side by side"
+    local row='  %-44s %-26s %-26s\n'
+    # shellcheck disable=SC2059 # the format is a constant of three lines above
+    {
+        printf "$row" "" "(b) policy none" "(c) policy fstrans"
+        printf "$row" "arena, atime, seed" "$LAB_MEMORY, on, $SEED" "$LAB_MEMORY, on, $SEED"
+        printf "$row" "outcome" "deadlock, proved" "completed"
+        printf "$row" "seconds of work" "$B_SECONDS" "$C_SECONDS"
+        printf "$row" "daemon's exit code" "$EXIT_DEADLOCK" "0"
+        printf "$row" "threads in the cycle" "$(cycle_length)" "-"
+        printf "$row" "allocations turned away from reclaim" "0 (no marks)" "$(counter turned_away)"
+        printf "$row" "dips into the reserve" "0 (for nobody)" "$(counter reserve_events)"
+        printf "$row" "znodes handed to the inactive queue" "0 (evicted in place)" "$(counter inactive_queued)"
+        printf "$row" "written" "-" "$(rate WRITE)"
+        printf "$row" "pool afterwards: zfslite check, zdb -bcc" "clean, clean" "clean, clean"
+    } | tee "$OUT/table.txt"
+}
+
+cycle_length() { sed -n 's/.*cycle of \([0-9]*\) thread.*/\1/p' "$REPORT" | head -n 1; }
+
+main() {
+    trap cleanup EXIT
+    trap 'exit 130' INT TERM
+    if mountpoint -q "$MNT" 2>/dev/null; then
+        "$ZFSLITE" unmount "$MNT" >/dev/null 2>&1 || fail "$MNT is still mounted; type: umount -l $MNT"
+    fi
+    rm -rf "$OUT"
+    mkdir -p "$MNT" "$POOLS"
+    SECONDS=0
+    part_a
+    make_lab
+    part_b || part_b || fail "no deadlock in two runs of $DEADLOCK_SECONDS_MAX s"
+    part_c
+    part_d
+    printf '\ndemo: success after %d s; everything it saw is in %s\n' "$SECONDS" "$OUT"
+}
+
+main "$@"
