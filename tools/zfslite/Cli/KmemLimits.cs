@@ -14,6 +14,7 @@ internal static class KmemLimits
     /// <summary>Arena of a command that opens a pool for one question, bytes.</summary>
     internal const long CommandBytes = 64L << 20;
 
-    /// <summary>Name of a policy as it is typed.</summary>
-    internal static string NameOf(KmemPolicy policy) => policy.ToString().ToLowerInvariant();
+    /// <summary>Name of a policy, state or mode as it is typed and shown.</summary>
+    internal static string NameOf<T>(T value)
+        where T : struct, Enum => value.ToString().ToLowerInvariant();
 }

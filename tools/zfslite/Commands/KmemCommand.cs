@@ -14,7 +14,7 @@ internal static class KmemCommand
         new("SLABS", c => c.Slabs.ToString(), true),
         new("BYTES", c => ByteSize.Format(c.Bytes), true),
         new("ALLOCS", c => c.Allocations.ToString(), true),
-        new("EMERGENCY", c => c.Emergency.ToString(), true),
+        new("FAILURES", c => c.Failures.ToString(), true),
     ];
 
     internal static Command Build(CommandIo io)

@@ -66,7 +66,7 @@ internal static class MountCommand
             Directory = Path.GetFullPath(paths[^1]),
             Options = options,
             MemoryBytes = bytes,
-            Policy = ParsePolicy(policy ?? options.Policy ?? "fstrans"),
+            Policy = ParsePolicy(policy ?? options.Policy ?? KmemLimits.NameOf(KmemPolicy.Fstrans)),
             TortureReclaim = torture ?? options.TortureReclaim ?? 0,
             Background = background,
             Trace = trace,

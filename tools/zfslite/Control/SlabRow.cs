@@ -24,6 +24,6 @@ public sealed class SlabRow
     /// <summary>Allocations so far.</summary>
     public long Allocations { get; set; }
 
-    /// <summary>Emergency objects so far.</summary>
-    public long Emergency { get; set; }
+    /// <summary>Allocations that failed (KM_NOSLEEP).</summary>
+    public long Failures { get; set; }
 }

@@ -12,7 +12,7 @@ internal sealed class CommandMemory : IDisposable
     /// <summary>Sets the arena up; dispose when every pool is closed.</summary>
     internal static CommandMemory Use(long bytes = KmemLimits.CommandBytes)
     {
-        _ = KmemSystem.Init(new KmemOptions { ArenaBytes = bytes, Policy = KmemPolicy.Fstrans });
+        _ = KmemSystem.Init(new KmemOptions { ArenaBytes = bytes, Policy = KmemPolicy.Fstrans, LockArena = false });
         return new CommandMemory();
     }
 

@@ -1,7 +1,258 @@
+using System.Runtime.InteropServices;
+using ZfsLite.Cli.Posix;
+using ZfsLite.Fs;
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+using ZfsLite.Txn;
+
 namespace ZfsLite.Cli;
 
-/// <summary>The daemon of one mount.</summary>
-internal static class MountDaemon
+/// <summary>
+/// The daemon of one mount: memory, pool, file system, FUSE session, control socket and watchdog, set up in this order and taken
+/// down in the other. It ends when the kernel says that the mount is gone, whoever unmounted it: the unmount command, umount(8),
+/// fusermount3, SIGINT or SIGTERM. A proven deadlock ends it at once (<see cref="DeadlockExit"/>).
+/// </summary>
+internal sealed class MountDaemon : IPoolCommands
 {
-    internal static int Run(CommandIo io, MountSettings settings) => throw new CliException("mount is not in this build");
+    private readonly MountSettings _settings;
+    private readonly TextWriter _log;
+    private readonly ManualResetEventSlim _closed = new();
+    private MountOptions _options;
+    private Spa _spa = null!;
+    private Objset _objset = null!;
+    private Zfsvfs _zfsvfs = null!;
+    private FuseServer _server = null!;
+    private string? _closeError;
+
+    private MountDaemon(MountSettings settings, TextWriter log)
+    {
+        _settings = settings;
+        _options = settings.Options;
+        _log = log;
+    }
+
+    /// <summary>Mounts, serves until unmounted, closes the pool; the exit code.</summary>
+    internal static int Run(CommandIo io, MountSettings settings)
+    {
+        DaemonProcess.Prepare(settings);
+        var daemon = new MountDaemon(settings, TextWriter.Synchronized(io.Error));
+        return daemon.Serve(io);
+    }
+
+    private int Serve(CommandIo io)
+    {
+        RefuseDeviceInside();
+        _ = KmemSystem.Init(new KmemOptions
+        {
+            ArenaBytes = _settings.MemoryBytes,
+            Policy = _settings.Policy,
+            TortureReclaim = _settings.TortureReclaim,
+            Warn = _log.WriteLine,
+        });
+        OpenAll();
+        using var control = new ControlServer(ControlPaths.SocketFor(_spa.Name, Environment.ProcessId), this);
+        var deadlock = new DeadlockExit(_settings, _spa.Name, _server, control.SocketPath, _log);
+        deadlock.CatchCrashes();
+        var watchdog = new Watchdog(new WatchdogOptions()) { OnDeadlock = deadlock.Run, OnSlowWait = w => _log.WriteLine(w.ToText()) };
+        watchdog.Start();
+        control.Start();
+        using PosixSignalRegistration interrupt = OnSignal(PosixSignal.SIGINT);
+        using PosixSignalRegistration terminate = OnSignal(PosixSignal.SIGTERM);
+        DaemonProcess.Ready(io, $"pool {_spa.Name} is mounted on {_settings.Directory}{ReadOnlyNote()}; unmount it with: zfslite unmount {_settings.Directory}", _spa.Name);
+
+        _server.WaitEnded();
+        try
+        {
+            CloseAll();
+        }
+        catch (ZfsException e)
+        {
+            _closeError = CliException.OneLine(e.Message);
+        }
+
+        watchdog.Stop();
+        _closed.Set();
+        control.Close(ControlServer.ReadTimeoutMs);
+        KmemSystem.Shutdown();
+        return _closeError is null ? ExitCode.Ok : throw new CliException($"pool {_spa.Name} was not closed cleanly: {_closeError}");
+    }
+
+    /// <summary>A pool whose device lies on its own mount waits for itself.</summary>
+    private void RefuseDeviceInside()
+    {
+        string inside = _settings.Directory.TrimEnd('/') + "/";
+        if (_settings.Devices.FirstOrDefault(d => d.StartsWith(inside, StringComparison.Ordinal)) is { } device)
+        {
+            throw new CliException($"{device} lies in {_settings.Directory}: mounted there it could not be reached any more", "choose another directory");
+        }
+    }
+
+    private void OpenAll()
+    {
+        _spa = OpenPool.Open(_settings.Devices, _options.ReadOnly);
+        try
+        {
+            _objset = _spa.OpenObjset(DatasetName.Full(_spa.Name, _options.Dataset));
+            AtimeMode atime = _options.Atime ?? (_objset.AtimeOn ? AtimeMode.On : AtimeMode.Off);
+            _zfsvfs = Zfsvfs.Mount(_objset, _objset.IsReadOnly, atime);
+            _server = FuseServer.Start(new ZfsvfsFuse(_zfsvfs), new FuseMountOptions
+            {
+                MountPoint = _settings.Directory,
+                Source = _objset.Dataset!.Name,
+                ReadOnly = _zfsvfs.IsReadOnly,
+                AllowOther = _options.AllowOther ? true : null,
+                Dev = _options.Dev ?? false,
+                Suid = _options.Suid ?? false,
+                NoExec = _options.Exec == false,
+                Trace = _settings.Trace ? _log : null,
+                Log = _log,
+            });
+        }
+        catch (Exception e)
+        {
+            _zfsvfs?.Unmount();
+            if (_objset is not null)
+            {
+                _spa.CloseObjset(_objset);
+            }
+
+            _spa.Close();
+            throw e is FuseMountException ? new CliException(e.Message) : e;
+        }
+    }
+
+    private void CloseAll()
+    {
+        _server.Dispose();
+        _zfsvfs.Unmount();
+        _spa.CloseObjset(_objset);
+        _spa.Close();
+        if (_spa.IsSuspended)
+        {
+            _closeError = $"it is suspended: {_spa.SuspendReason}";
+        }
+    }
+
+    private PosixSignalRegistration OnSignal(PosixSignal signal) => PosixSignalRegistration.Create(signal, context =>
+    {
+        context.Cancel = true;
+        _server.RequestUnmount();
+    });
+
+    private string ReadOnlyNote() => _zfsvfs.IsReadOnly ? $", read-only ({_spa.ReadOnlyReason ?? "asked for"})" : "";
+
+    public HelloInfo Hello() => new()
+    {
+        Pool = _spa.Name,
+        Dataset = _objset.Dataset!.Name,
+        MountPoint = _settings.Directory,
+        Devices = [.. _settings.Devices],
+        Pid = Environment.ProcessId,
+    };
+
+    public StatusInfo Status()
+    {
+        StatusInfo status = OpenPool.Status(_spa);
+        status.State = _spa.IsSuspended ? status.State : "mounted";
+        status.MountPoint = _settings.Directory;
+        status.Dataset = _objset.Dataset!.Name;
+        status.Options = $"{(_zfsvfs.IsReadOnly || _options.ReadOnly ? "ro" : "rw")},{KmemLimits.NameOf(_zfsvfs.Atime)}";
+        status.Pid = Environment.ProcessId;
+        status.Txg = _spa.IsReadOnly ? status.Txg : _spa.Txg.SyncedTxg;
+        status.Dirty = _spa.IsReadOnly ? 0 : _spa.Txg.DirtyBytes;
+        status.Arena = KmemSystem.Current.ArenaBytes;
+        status.Policy = KmemLimits.NameOf(KmemSystem.Current.Policy);
+        if (!KmemSystem.Current.Locked)
+        {
+            status.Warnings.Add($"the arena is not locked into memory: {KmemSystem.Current.LockReason}");
+        }
+
+        if (FuseIoFlusher.Status != "on")
+        {
+            status.Warnings.Add($"PR_SET_IO_FLUSHER is {FuseIoFlusher.Status}");
+        }
+
+        return status;
+    }
+
+    public List<DatasetRow> List()
+    {
+        List<DatasetRow> rows = OpenPool.List(_spa);
+        rows.ForEach(r => r.MountPoint = r.Name == _objset.Dataset!.Name ? _settings.Directory : null);
+        return rows;
+    }
+
+    public List<PropertyRow> Get(string? dataset, IReadOnlyList<string> names) => OpenPool.Get(_spa, dataset, names);
+
+    public void Set(string? dataset, IReadOnlyDictionary<string, string> values)
+    {
+        if (_spa.ReadOnlyReason is { } reason)
+        {
+            throw new CliException($"pool {_spa.Name} can only be read: {reason}");
+        }
+
+        OpenPool.Set(_spa, dataset, values);
+        if (values.ContainsKey("atime") && _options.Atime is null)
+        {
+            _zfsvfs.Atime = _objset.AtimeOn ? AtimeMode.On : AtimeMode.Off;
+        }
+    }
+
+    public KmemInfo Kmem() => KmemReport.Make(_spa, _zfsvfs);
+
+    public List<TxgRow> Txgs() => _spa.IsReadOnly ? [] : [.. _spa.Txg.History().Select(static t => new TxgRow
+    {
+        Txg = t.Txg,
+        State = KmemLimits.NameOf(t.State),
+        DirtyBytes = t.DirtyBytes,
+        OpenMs = t.OpenNs / 1e6,
+        QuiesceMs = t.QuiesceNs / 1e6,
+        SyncMs = t.SyncNs / 1e6,
+    })];
+
+    public void Sync()
+    {
+        int error = _zfsvfs.SyncFs();
+        if (error != 0)
+        {
+            throw new CliException($"pool {_spa.Name} cannot be synced: {Native.Error(error)}", _spa.SuspendReason);
+        }
+    }
+
+    public void Remount(MountOptions options)
+    {
+        MountOptions merged = MountOptions.Parse([_options.ToString(), options.ToString()]);
+        if (!merged.ReadOnly && _zfsvfs.IsReadOnly && options.ReadOnlyGiven)
+        {
+            throw new CliException($"{_settings.Directory} cannot become writable: the pool was opened read-only ({_spa.ReadOnlyReason ?? "asked for"})", "unmount it and mount it again");
+        }
+
+        if (options.Dataset is not null)
+        {
+            throw new CliException("another dataset needs a mount of its own", CommandLine.UsageOf("mount"), ExitCode.Usage);
+        }
+
+        if (options.ReadOnlyGiven || options.Dev is not null || options.Suid is not null || options.Exec is not null)
+        {
+            _ = _zfsvfs.SyncFs();
+            MountPoint.Remount(_settings.Directory, _objset.Dataset!.Name, merged, merged.ReadOnly || _zfsvfs.IsReadOnly);
+        }
+
+        if (options.Atime is { } atime)
+        {
+            _zfsvfs.Atime = atime;
+        }
+
+        _options = merged;
+    }
+
+    public void Unmount()
+    {
+        MountPoint.Unmount(_settings.Directory);
+        _closed.Wait();
+        if (_closeError is not null)
+        {
+            throw new CliException($"pool {_spa.Name} was not closed cleanly: {_closeError}");
+        }
+    }
 }

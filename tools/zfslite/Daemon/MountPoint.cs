@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using ZfsLite.Cli.Posix;
 
 namespace ZfsLite.Cli;
@@ -53,11 +54,57 @@ internal static class MountPoint
         int rc = Native.Umount2(directory, Native.MntDetach);
         if (rc != 0)
         {
-            int errno = System.Runtime.InteropServices.Marshal.GetLastPInvokeError();
+            int errno = Marshal.GetLastPInvokeError();
             if (errno != Native.EPERM || Tool.Run("fusermount3", ["-u", "-z", directory]) != 0)
             {
                 throw new CliException($"{directory} cannot be unmounted: {Native.Error(errno)}");
             }
+        }
+    }
+
+    /// <summary>As <see cref="Detach"/>, for a process that is about to end: whatever comes of it.</summary>
+    internal static void TryDetach(string directory)
+    {
+        if (Native.Umount2(directory, Native.MntDetach) != 0)
+        {
+            _ = Tool.Run("fusermount3", ["-u", "-z", directory]);
+        }
+    }
+
+    /// <summary>Unmounts; the kernel hands its dirty pages to the daemon first. An error if somebody uses the mount.</summary>
+    internal static void Unmount(string directory)
+    {
+        if (Native.Umount2(directory, 0) == 0)
+        {
+            return;
+        }
+
+        int errno = Marshal.GetLastPInvokeError();
+        if (errno == Native.EPERM && Tool.Run("fusermount3", ["-u", directory]) == 0)
+        {
+            return;
+        }
+
+        if (Find(directory) is null)
+        {
+            return;
+        }
+
+        throw errno is Native.EBUSY or Native.EPERM
+            ? new CliException($"{directory} is in use: a process has a file open there, or stands in it", $"find it with: fuser -vm {directory}")
+            : new CliException($"{directory} cannot be unmounted: {Native.Error(errno)}");
+    }
+
+    /// <summary>Changes the kernel's flags of a mount. Only root may.</summary>
+    internal static void Remount(string directory, string source, MountOptions options, bool readOnly)
+    {
+        const nuint MsRemount = 32;
+        nuint flags = MsRemount | (readOnly ? 1u : 0) | (options.Suid == true ? 0 : 2u) | (options.Dev == true ? 0 : 4u) | (options.Exec == false ? 8u : 0);
+        if (Native.Mount(source, directory, "fuse.zfslite", flags, null) != 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            throw new CliException(
+                $"{directory} cannot be remounted: {Native.Error(errno)}", errno == Native.EPERM ? "only root may change ro, dev, suid and exec" : null);
         }
     }
 

@@ -1,31 +1,67 @@
+using ZfsLite.Fs;
+
 namespace ZfsLite.Cli;
 
 /// <summary>A pool opened for one command, without a mount.</summary>
 internal sealed class OfflinePool : IPoolCommands, IDisposable
 {
-    internal static OfflinePool Open(IReadOnlyList<string> devices, bool readOnly) => throw new CliException("opening a pool by device is not in this build");
+    private readonly CommandMemory _memory;
+    private readonly Spa _spa;
 
-    public HelloInfo Hello() => throw new NotSupportedException();
+    private OfflinePool(CommandMemory memory, Spa spa)
+    {
+        _memory = memory;
+        _spa = spa;
+    }
 
-    public StatusInfo Status() => throw new NotSupportedException();
+    /// <summary>Opens the pool on these devices; dispose to close it.</summary>
+    internal static OfflinePool Open(IReadOnlyList<string> devices, bool readOnly)
+    {
+        CommandMemory memory = CommandMemory.Use();
+        try
+        {
+            return new OfflinePool(memory, OpenPool.Open(devices, readOnly));
+        }
+        catch
+        {
+            memory.Dispose();
+            throw;
+        }
+    }
 
-    public List<DatasetRow> List() => throw new NotSupportedException();
+    public HelloInfo Hello() => throw NotMounted("hello");
 
-    public List<PropertyRow> Get(string? dataset, IReadOnlyList<string> names) => throw new NotSupportedException();
+    public StatusInfo Status() => OpenPool.Status(_spa);
 
-    public void Set(string? dataset, IReadOnlyDictionary<string, string> values) => throw new NotSupportedException();
+    public List<DatasetRow> List() => OpenPool.List(_spa);
 
-    public KmemInfo Kmem() => throw new NotSupportedException();
+    public List<PropertyRow> Get(string? dataset, IReadOnlyList<string> names) => OpenPool.Get(_spa, dataset, names);
 
-    public List<TxgRow> Txgs() => throw new NotSupportedException();
+    public void Set(string? dataset, IReadOnlyDictionary<string, string> values)
+    {
+        if (_spa.ReadOnlyReason is { } reason)
+        {
+            throw new CliException($"pool {_spa.Name} can only be read: {reason}");
+        }
 
-    public void Sync() => throw new NotSupportedException();
+        OpenPool.Set(_spa, dataset, values);
+    }
 
-    public void Remount(MountOptions options) => throw new NotSupportedException();
+    public KmemInfo Kmem() => throw NotMounted("kmem");
 
-    public void Unmount() => throw new NotSupportedException();
+    public List<TxgRow> Txgs() => throw NotMounted("txgs");
+
+    public void Sync() => throw NotMounted("sync");
+
+    public void Remount(MountOptions options) => throw NotMounted("remount");
+
+    public void Unmount() => throw NotMounted("unmount");
 
     public void Dispose()
     {
+        _spa.Close();
+        _memory.Dispose();
     }
+
+    private CliException NotMounted(string command) => new($"pool {_spa.Name} is not mounted: {command} asks a daemon", CommandLine.UsageOf("mount"));
 }

@@ -1,9 +1,92 @@
+using ZfsLite.Cli.Posix;
+using ZfsLite.Fs;
+
 namespace ZfsLite.Cli;
 
-/// <summary>Makes a pool on a device.</summary>
+/// <summary>Makes a pool on a device, and never on top of another pool.</summary>
 internal static class PoolCreator
 {
     /// <summary>Makes the file if a size is given, checks the device, writes the pool. Returns the size of the device, bytes.</summary>
-    internal static long Create(string pool, string path, long? size, int ashift, IReadOnlyDictionary<string, string> properties) =>
-        throw new CliException("create is not in this build");
+    internal static long Create(string pool, string path, long? size, int ashift, IReadOnlyDictionary<string, string> properties)
+    {
+        bool made = PrepareFile(path, size);
+        try
+        {
+            using CommandMemory memory = CommandMemory.Use();
+            using FileVdevIo io = FileVdevIo.Open(path, readOnly: false);
+            CheckDevice(io);
+            _ = PoolFormatter.Format([io], Options(pool, ashift, properties));
+            return io.Size;
+        }
+        catch when (made)
+        {
+            File.Delete(path);
+            throw;
+        }
+    }
+
+    /// <summary>True if a file was made.</summary>
+    private static bool PrepareFile(string path, long? size)
+    {
+        switch (Native.KindOf(path))
+        {
+            case FileKind.None:
+                return MakeFile(path, size ?? throw new CliException($"{path} does not exist", "to make a file of that name, add --size 1G"));
+            case FileKind.Block when size is not null:
+                throw new CliException($"{path} is a block device: it has its size", "leave --size out", ExitCode.Usage);
+            case FileKind.Regular when size is { } wanted && new FileInfo(path).Length != wanted:
+                throw new CliException($"{path} exists already, with {ByteSize.Format(new FileInfo(path).Length)}", "leave --size out, or remove the file");
+            case FileKind.Regular or FileKind.Block:
+                return false;
+            default:
+                throw new CliException($"{path} is neither a file nor a block device");
+        }
+    }
+
+    private static bool MakeFile(string path, long size)
+    {
+        if (size < CreateCommand.DeviceBytesMin)
+        {
+            throw TooSmall(path, size);
+        }
+
+        try
+        {
+            using FileStream file = new(path, FileMode.CreateNew, FileAccess.Write);
+            file.SetLength(size);
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CliException($"cannot make {path}: {CliException.OneLine(e.Message)}");
+        }
+    }
+
+    private static void CheckDevice(FileVdevIo io)
+    {
+        if (io.Size < CreateCommand.DeviceBytesMin)
+        {
+            throw TooSmall(io.Path, io.Size);
+        }
+
+        if (VdevLabel.Scan(io).Config is { State: not PoolState.Destroyed, Txg: not 0 } config)
+        {
+            throw new CliException(
+                $"{io.Path} holds the pool '{config.Name}'", io.IsBlockDevice ? $"if it may be lost, type: wipefs -a {io.Path}" : $"if it may be lost, type: rm {io.Path}");
+        }
+    }
+
+    private static CliException TooSmall(string path, long size) =>
+        new($"{path} with {ByteSize.Format(size)} is too small for a pool", $"{ByteSize.Format(CreateCommand.DeviceBytesMin)} is the least");
+
+    private static PoolCreateOptions Options(string pool, int ashift, IReadOnlyDictionary<string, string> values) => new()
+    {
+        Name = pool,
+        Ashift = ashift,
+        Compression = values.TryGetValue("compression", out string? compression) ? (ZioCompressType)DatasetProperty.Compression.Parse(compression) : null,
+        Checksum = values.TryGetValue("checksum", out string? checksum) ? (ZioChecksumType)DatasetProperty.Checksum.Parse(checksum) : null,
+        RecordSize = values.TryGetValue("recordsize", out string? recordSize) ? (int)DatasetProperty.RecordSize.Parse(recordSize) : null,
+        Atime = values.TryGetValue("atime", out string? atime) ? DatasetProperty.Atime.Parse(atime) != 0 : null,
+        Copies = values.TryGetValue("copies", out string? copies) ? (int)DatasetProperty.Copies.Parse(copies) : null,
+    };
 }

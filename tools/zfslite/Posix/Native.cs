@@ -12,7 +12,6 @@ internal static unsafe partial class Native
     internal const int MntDetach = 2;
     private const int SolSocket = 1;
     private const int SoPeercred = 17;
-    private const int PrSetIoFlusher = 57;
     private const int StatxType = 1;
     private const int StatxOwner = 8;
     private const int AtFdcwd = -100;
@@ -33,14 +32,15 @@ internal static unsafe partial class Native
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
     internal static partial int Kill(int pid, int signal);
 
+    /// <summary>_exit(2): ends the process now, with nothing flushed and no handler run.</summary>
+    [LibraryImport("libc", EntryPoint = "_exit")]
+    internal static partial void ExitNow(int code);
+
     [LibraryImport("libc", EntryPoint = "umount2", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Umount2(string target, int flags);
 
     [LibraryImport("libc", EntryPoint = "mount", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Mount(string? source, string target, string? type, nuint flags, string? data);
-
-    [LibraryImport("libc", EntryPoint = "prctl", SetLastError = true)]
-    private static partial int Prctl(int option, nuint a, nuint b, nuint c, nuint d);
 
     [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
     private static partial int GetSockOpt(nint socket, int level, int name, void* value, uint* length);
@@ -86,12 +86,6 @@ internal static unsafe partial class Native
             _ => FileKind.Other,
         };
     }
-
-    /// <summary>
-    /// Asks for PR_SET_IO_FLUSHER: memory reclaim that this thread, and every thread and program it starts, runs into never
-    /// waits for file systems. 0, or the errno (EPERM without CAP_SYS_RESOURCE).
-    /// </summary>
-    internal static int SetIoFlusher() => Prctl(PrSetIoFlusher, 1, 0, 0, 0) == 0 ? 0 : Marshal.GetLastPInvokeError();
 
     /// <summary>Replaces the program of this process. Returns only on failure, with the errno.</summary>
     internal static int Exec(string path, IReadOnlyList<string> argv, IReadOnlyList<string> environment)
