@@ -116,13 +116,14 @@ public sealed unsafe partial class KmemCache
             {
                 obj = magazine.Objects[count - 1];
                 magazine.Count = count - 1;
+                magazine.Allocs++;
             }
             else
             {
                 obj = Refill(magazine);
+                magazine.Allocs += obj != null ? 1 : 0;
             }
 
-            magazine.Allocs++;
             Katomic.Store(ref magazine.Lock, 0);
         }
         else

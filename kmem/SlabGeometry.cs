@@ -3,7 +3,7 @@ namespace ZfsLite.Kmem;
 /// <summary>How a cache cuts pages into objects: at most an eighth of a slab is waste.</summary>
 internal readonly struct SlabGeometry
 {
-    private const int MaxSlabPages = 8;
+    private const int MaxSlabPages = 16;
     private const int MinObjects = 4;
 
     /// <summary>From this size on a slab is one object.</summary>

@@ -1,0 +1,114 @@
+using Xunit;
+
+namespace ZfsLite.Kmem.Tests;
+
+public sealed unsafe class KmemAllocatorTests
+{
+    [Fact]
+    public void Every_size_is_zeroed_on_request_keeps_its_bytes_and_comes_back() => KmemWorld.Run(
+        static system =>
+        {
+            for (long size = 1; size <= 6 << 20; size = (size * 3 / 2) + 1)
+            {
+                byte* p = KmemAllocator.Zalloc(size, KmFlags.Sleep);
+                Assert.Equal(0, (nint)p % 8);
+                Assert.False(new ReadOnlySpan<byte>(p, (int)size).ContainsAnyExcept((byte)0));
+                var model = new ObjectModel();
+                model.Add(p, (int)size);
+                _ = model.Take(0);
+                KmemAllocator.Free(p, size);
+            }
+        },
+        KmemWorld.Options(poison: true));
+
+    [Fact]
+    public void Random_sizes_keep_every_byte() => KmemWorld.Run(static system =>
+    {
+        var model = new ObjectModel();
+        var rng = new KmemWorld.Rng(7);
+        for (int i = 0; i < 3000; i++)
+        {
+            if (rng.Next(100) < 55 && model.Count < 300)
+            {
+                int size = 1 + (rng.Next(4) == 0 ? rng.Next(60_000) : rng.Next(3000));
+                model.Add(KmemAllocator.Alloc(size, KmFlags.Sleep), size);
+            }
+            else if (model.Count > 0)
+            {
+                Free(model, rng.Next(model.Count));
+            }
+        }
+
+        while (model.Count > 0)
+        {
+            Free(model, 0);
+        }
+    });
+
+    [Theory]
+    [InlineData(100, 300)]
+    [InlineData(100, 9000)]
+    [InlineData(9000, 100)]
+    [InlineData(9000, 9001)]
+    [InlineData(100_000, 50_000)]
+    public void A_free_with_the_wrong_size_is_found_out(long size, long wrong) => KmemWorld.Run(system =>
+    {
+        byte* p = KmemAllocator.Alloc(size, KmFlags.Sleep);
+        _ = Assert.Throws<InvalidOperationException>(() => KmemAllocator.Free(p, wrong));
+        KmemAllocator.Free(p, size);
+    });
+
+    [Fact]
+    public void A_second_free_of_pages_is_found_out() => KmemWorld.Run(static system =>
+    {
+        byte* p = KmemAllocator.Alloc(20_000, KmFlags.Sleep);
+        KmemAllocator.Free(p, 20_000);
+        _ = Assert.Throws<InvalidOperationException>(() => KmemAllocator.Free(p, 20_000));
+    });
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData((16 << 20) + 1)]
+    public void An_impossible_size_is_refused(long size) => KmemWorld.Run(system =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => { _ = KmemAllocator.Alloc(size, KmFlags.Sleep); }));
+
+    [Fact]
+    public void Without_sleep_an_exhausted_arena_gives_null_and_nothing_is_lost() => KmemWorld.Run(static system =>
+    {
+        var got = new List<nint>();
+        byte* p;
+        while ((p = KmemAllocator.Alloc(131072, KmFlags.NoSleep)) != null)
+        {
+            got.Add((nint)p);
+        }
+
+        Assert.True(got.Count > 100);
+        while ((p = KmemAllocator.Alloc(512, KmFlags.NoSleep)) != null)
+        {
+            got.Add(-(nint)p);
+        }
+
+        Assert.True(system.Kmalloc.For(512).Statistics().Failures > 0);
+        foreach (nint a in got)
+        {
+            KmemAllocator.Free((byte*)Math.Abs(a), a > 0 ? 131072 : 512);
+        }
+    });
+
+    [Fact]
+    public void Nothing_works_before_Init_and_after_Shutdown()
+    {
+        KmemCache? old = null;
+        KmemWorld.Run(system => old = KmemCache.Create("old", 64));
+        _ = Assert.Throws<InvalidOperationException>(static () => { _ = KmemAllocator.Alloc(8, KmFlags.Sleep); });
+        _ = Assert.Throws<InvalidOperationException>(static () => KmemSystem.Current);
+        KmemWorld.Run(system => Assert.Throws<InvalidOperationException>(() => { _ = old!.Alloc(KmFlags.Sleep); }));
+    }
+
+    private static void Free(ObjectModel model, int index)
+    {
+        (nint address, int size) = model.Take(index);
+        KmemAllocator.Free((byte*)address, size);
+    }
+}
