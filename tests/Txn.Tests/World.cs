@@ -25,6 +25,19 @@ internal static class World
         }
     }
 
+    /// <summary>One run of the body, under a given schedule if this is the simulator.</summary>
+    public static void RunSeed(Action body, ulong seed)
+    {
+        if (!SplPlatform.IsSimulated)
+        {
+            RunOs(body, KmemPolicy.Fstrans);
+            return;
+        }
+
+        SimResult result = RunSim(body, KmemPolicy.Fstrans, new SimOptions { Seed = seed, MaxSteps = 20_000_000 });
+        Assert.True(result.Outcome == SimOutcome.Completed, result.ToString());
+    }
+
     /// <summary>One simulated run of the body.</summary>
     public static SimResult RunSim(Action body, KmemPolicy policy, SimOptions options) => SimWorld.Run(options, () =>
     {
@@ -69,6 +82,11 @@ internal static class World
         {
             Exception? failure = null;
             int done = 0;
+            Kthread.UnhandledException = (thread, e) =>
+            {
+                failure ??= new InvalidOperationException($"in {thread}: {e.Message}", e);
+                Katomic.Store(ref done, 1);
+            };
             Kthread.Start("test", () =>
             {
                 try
@@ -78,7 +96,7 @@ internal static class World
 #pragma warning disable CA1031 // Carried to the test's own thread.
                 catch (Exception e)
                 {
-                    failure = e;
+                    failure ??= e;
                 }
 #pragma warning restore CA1031
                 Katomic.Store(ref done, 1);

@@ -101,7 +101,8 @@ internal sealed unsafe class MiniZnodeCache : IShrinker
     public long Count(in ShrinkControl control)
     {
         _lock.Enter();
-        long n = _lru.Count;
+        bool full = _options.Policy == KmemPolicy.Fstrans && _inactive.Count >= QueueLength;
+        long n = full ? 0 : _lru.Count;
         _lock.Exit();
         return n;
     }

@@ -31,6 +31,11 @@ internal sealed unsafe class RecursiveTx(ScenarioOptions options)
         var cache = new MiniZnodeCache(pool, options, Counters);
         pool.Engine.Start();
         cache.Start();
+        for (int i = 0; i < options.Warmup; i++)
+        {
+            cache.Read(i % options.Files);
+        }
+
         var threads = new List<Kthread>();
         for (int i = 0; i < options.Readers; i++)
         {
@@ -62,7 +67,7 @@ internal sealed unsafe class RecursiveTx(ScenarioOptions options)
         for (int i = 0; i < options.ReadsEach; i++)
         {
             using FstransCookie mark = Fstrans.MarkEntry();
-            cache.Read(((i * options.Readers) + reader) % options.Files);
+            cache.Read((options.Warmup + (i * options.Readers) + reader) % options.Files);
         }
     }
 

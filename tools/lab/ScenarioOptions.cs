@@ -18,10 +18,13 @@ internal sealed record ScenarioOptions
     public int Readers { get; init; } = 2;
 
     /// <summary>Writes per writer.</summary>
-    public int WritesEach { get; init; } = 30;
+    public int WritesEach { get; init; } = 14;
 
     /// <summary>Reads per reader.</summary>
-    public int ReadsEach { get; init; } = 120;
+    public int ReadsEach { get; init; } = 24;
+
+    /// <summary>Files read before the threads start: the arena is nearly full of dirty atimes then.</summary>
+    public int Warmup { get; init; } = 104;
 
     /// <summary>Files that are read.</summary>
     public int Files { get; init; } = 240;
