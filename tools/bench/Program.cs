@@ -1,2 +1,26 @@
-Console.Error.WriteLine("bench: not built yet");
-return 2;
+using BenchmarkDotNet.Columns;
+using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Diagnosers;
+using BenchmarkDotNet.Jobs;
+using BenchmarkDotNet.Loggers;
+using BenchmarkDotNet.Running;
+using BenchmarkDotNet.Toolchains.InProcess.Emit;
+
+// bench --filter '*Lock*' [--list flat] [--job short] ...: the benchmarks of ZfsLite, in this process, so that the back end
+// (ZFSLITE_SPL=os|sim) is the one the command was started with.
+ManualConfig config = ManualConfig.CreateEmpty()
+    .AddColumnProvider(DefaultColumnProviders.Instance)
+    .AddLogger(ConsoleLogger.Default)
+    .AddDiagnoser(MemoryDiagnoser.Default)
+    .WithOptions(ConfigOptions.DisableLogFile | ConfigOptions.JoinSummary)
+    .WithArtifactsPath(Path.Combine(Path.GetTempPath(), "zfslite-bench"));
+if (!args.Contains("--job"))
+{
+    config.AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance));
+}
+else
+{
+    config.AddJob(Job.Default.WithToolchain(InProcessEmitToolchain.Instance));
+}
+
+return BenchmarkSwitcher.FromAssembly(typeof(ZfsLite.Bench.Spl.LockBenchmarks).Assembly).Run(args, config).Any(static s => s.HasCriticalValidationErrors) ? 1 : 0;
