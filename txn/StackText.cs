@@ -27,6 +27,27 @@ internal static class StackText
         return text.ToString();
     }
 
+    /// <summary>The calls of a cleaned stack, outermost first, as Type.Method; one per type and run of frames, at most so many.</summary>
+    internal static List<string> CallPath(string? stack, int max)
+    {
+        var path = new List<string>();
+        string last = string.Empty;
+        foreach (string line in (stack ?? string.Empty).Split('\n').Reverse())
+        {
+            int end = line.IndexOf('(', StringComparison.Ordinal);
+            string[] parts = end < 0 ? [] : line[..end].Split('.', '+');
+            if (parts.Length < 2 || line.Contains("<>", StringComparison.Ordinal) || parts[^2] == last)
+            {
+                continue;
+            }
+
+            last = parts[^2];
+            path.Add($"{last}.{parts[^1]}");
+        }
+
+        return path.Count <= max ? path : [.. path[..(max / 2)], "…", .. path[^(max - (max / 2) - 1)..]];
+    }
+
     /// <summary>How a thread blocks and starts says nothing about this one.</summary>
     private static bool IsMachinery(string line) =>
         line.Contains("get_StackTrace", StringComparison.Ordinal)

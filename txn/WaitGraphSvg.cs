@@ -11,6 +11,7 @@ namespace ZfsLite.Txn;
 internal static class WaitGraphSvg
 {
     private const int MaxVictims = 14;
+    private const int MaxPath = 12;
     private const int BoxWidth = 330;
     private const int Line = 17;
     private const int Pad = 10;
@@ -25,14 +26,14 @@ internal static class WaitGraphSvg
     private const string Style =
         """
         <style>
-        :root { color-scheme: light dark; }
-        svg { --bg:#ffffff; --fg:#1f2328; --dim:#59636e; --box:#f6f8fa; --line:#8c959f; --red:#cf222e; --redbox:#fff0ee; }
-        @media (prefers-color-scheme: dark) { svg { --bg:#0d1117; --fg:#e6edf3; --dim:#9198a1; --box:#161b22; --line:#6e7681; --red:#ff7b72; --redbox:#2a1416; } }
-        .bg { fill: var(--bg); } text { font: 13px ui-sans-serif, system-ui, sans-serif; fill: var(--fg); }
-        .title { font-size: 18px; font-weight: 600; } .name { font-weight: 600; } .dim { fill: var(--dim); } .hot { fill: var(--red); }
-        .box { fill: var(--box); stroke: var(--line); } .cycle { fill: var(--redbox); stroke: var(--red); stroke-width: 2; }
-        .edge { fill: none; stroke: var(--line); stroke-width: 1.3; } .cedge { fill: none; stroke: var(--red); stroke-width: 2.4; }
-        .head { fill: var(--line); } .chead { fill: var(--red); }
+        text { font: 13px ui-sans-serif, system-ui, sans-serif; fill: #1f2328; } .title { font-size: 18px; font-weight: 600; } .name { font-weight: 600; }
+        .bg { fill: #ffffff; } .dim { fill: #59636e; } .hot { fill: #cf222e; } .box { fill: #f6f8fa; stroke: #8c959f; }
+        .cycle { fill: #fff0ee; stroke: #cf222e; stroke-width: 2; } .edge { fill: none; stroke: #8c959f; stroke-width: 1.3; }
+        .cedge { fill: none; stroke: #cf222e; stroke-width: 2.4; } .head { fill: #8c959f; } .chead { fill: #cf222e; }
+        @media (prefers-color-scheme: dark) {
+        text { fill: #e6edf3; } .bg { fill: #0d1117; } .dim { fill: #9198a1; } .hot { fill: #ff7b72; } .box { fill: #161b22; stroke: #6e7681; }
+        .cycle { fill: #2a1416; stroke: #ff7b72; } .edge { stroke: #6e7681; } .cedge { stroke: #ff7b72; } .head { fill: #6e7681; } .chead { fill: #ff7b72; }
+        }
         </style>
         """;
 
@@ -47,7 +48,7 @@ internal static class WaitGraphSvg
     internal static string Render(DeadlockReport report)
     {
         WaitCycle cycle = report.Cycles[0];
-        List<WaitNode> victims = [.. report.Victims.Where(v => !cycle.Contains(v))];
+        List<WaitNode> victims = [.. report.Victims.Where(v => !v.IsIdle && !cycle.Contains(v))];
         bool hasLeft = victims.Count > 0;
         int rightX = hasLeft ? LeftX + BoxWidth + MiddleWidth : LeftX;
         var boxes = new Dictionary<int, Box>();
@@ -57,7 +58,8 @@ internal static class WaitGraphSvg
             leftBottom = Place(report, boxes, node, LeftX, leftBottom, false);
         }
 
-        int rightBottom = Top;
+        int rightTop = Top + Math.Max(0, (leftBottom - Top - cycle.Threads.Sum(n => HeightOf(Lines(report, n, true)) + (2 * Gap))) / 2);
+        int rightBottom = rightTop;
         foreach (WaitNode node in cycle.Threads)
         {
             rightBottom = Place(report, boxes, node, rightX, rightBottom, true) + Gap;
@@ -87,6 +89,16 @@ internal static class WaitGraphSvg
 
     private static int Place(DeadlockReport report, Dictionary<int, Box> boxes, WaitNode node, int x, int y, bool inCycle)
     {
+        List<string> lines = Lines(report, node, inCycle);
+        int height = HeightOf(lines);
+        boxes[node.Id] = new Box(node, x, y, height, lines, inCycle);
+        return y + height + Gap;
+    }
+
+    private static int HeightOf(List<string> lines) => (2 * Pad) + (Line * (lines.Count + 1));
+
+    private static List<string> Lines(DeadlockReport report, WaitNode node, bool inCycle)
+    {
         var lines = new List<string>();
         if (!inCycle)
         {
@@ -95,9 +107,12 @@ internal static class WaitGraphSvg
 
         lines.Add($"since {report.Seconds(node)}, marks: {node.Marks}");
         lines.AddRange(Wrap("holds " + node.DescribeHolds(), TextChars).Take(3));
-        int height = (2 * Pad) + (Line * (lines.Count + 1));
-        boxes[node.Id] = new Box(node, x, y, height, lines, inCycle);
-        return y + height + Gap;
+        if (inCycle)
+        {
+            lines.AddRange(StackText.CallPath(node.Stack, MaxPath).Select(static call => "› " + call));
+        }
+
+        return lines;
     }
 
     private static void DrawBox(StringBuilder svg, Box box)
