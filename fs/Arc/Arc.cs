@@ -195,17 +195,9 @@ public sealed unsafe class Arc : IShrinker, IDisposable
     }
 
     /// <summary>The contents were used: the replacement policy hears of it.</summary>
-    internal void Touch(Dbuf db, bool hit)
+    internal void Touch(Dbuf db)
     {
-        if (hit)
-        {
-            _hits++;
-        }
-        else
-        {
-            _misses++;
-        }
-
+        _hits++;
         long now = Kclock.NowNs;
         if (now - db.ArcTouchedNs < PromoteNs)
         {
@@ -454,6 +446,7 @@ public sealed unsafe class Arc : IShrinker, IDisposable
             throw new InvalidOperationException($"{db} filled while in list {was.Name}");
         }
 
+        _misses++;
         db.Size = size;
         db.Data = data;
         db.State = DbufState.Cached;

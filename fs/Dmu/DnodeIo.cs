@@ -12,7 +12,7 @@ public sealed unsafe partial class Dnode
         Dbuf db = HoldUnread(blockId);
         if (db.State == DbufState.Cached)
         {
-            Objset.Spa.Arc.Touch(db, hit: true);
+            Objset.Spa.Arc.Touch(db);
             return db;
         }
 
@@ -272,7 +272,7 @@ public sealed unsafe partial class Dnode
     {
         if (db.State == DbufState.Cached)
         {
-            Objset.Spa.Arc.Touch(db, hit: true);
+            Objset.Spa.Arc.Touch(db);
             return;
         }
 

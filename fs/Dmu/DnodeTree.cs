@@ -1,4 +1,4 @@
-using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Fs;
 
@@ -82,11 +82,11 @@ public sealed unsafe partial class Dnode
         Dbuf db = arc.Hold(this, level, blockId);
         if (db.State == DbufState.Cached)
         {
-            arc.Touch(db, hit: true);
+            arc.Touch(db);
             return db;
         }
 
-        db.Mutex.Enter();
+        db.Mutex.EnterNested(Math.Min(level, LockClass.MaxNesting - 1));
         try
         {
             if (db.State == DbufState.Cached || create || FindBlkptr(level, blockId, out _))

@@ -68,11 +68,15 @@ public sealed partial class Spa
             FreeMemory();
         }
 
+        BeforeDevicesClose?.Invoke();
         foreach (Vdev v in Vdevs)
         {
             v.Io.Dispose();
         }
     }
+
+    /// <summary>For tests: runs when everything is written and the devices are still open.</summary>
+    internal Action? BeforeDevicesClose { get; set; }
 
     private static (PoolConfig Config, List<Vdev> Vdevs, Uberblock Ub) ReadLabels(IReadOnlyList<IVdevIo> devices)
     {

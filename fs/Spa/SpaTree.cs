@@ -65,7 +65,7 @@ public sealed partial class Spa
         return os;
     }
 
-    /// <summary>Closes an object set: the last close drops it from memory. Everything dirty in it must have been synced.</summary>
+    /// <summary>Closes an object set: the last close waits until its changes are on disk and drops it from memory.</summary>
     public void CloseObjset(Objset os)
     {
         ArgumentNullException.ThrowIfNull(os);
@@ -73,6 +73,11 @@ public sealed partial class Spa
         if (--ds.OpenCount > 0)
         {
             return;
+        }
+
+        if (!IsSuspended && !os.IsReadOnly)
+        {
+            Txg.WaitSynced(0);
         }
 
         ds.Objset = null;
