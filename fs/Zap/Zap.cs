@@ -59,6 +59,10 @@ public static class Zap
     /// <summary>As above; in a ZAP with <see cref="NormToUpper"/> the case of letters does not matter.</summary>
     public static int LookupAnyCase(Dnode dn, ReadOnlySpan<byte> name, out ulong value) => ZapCore.Lookup(new ZapStore(dn), name, true, out value);
 
+    /// <summary>Finds how a name is spelt that differs at most in case. The buffer holds 256 bytes.</summary>
+    public static bool FindAnyCase(Dnode dn, ReadOnlySpan<byte> name, Span<byte> spelling, out int length) =>
+        ZapCore.FindAnyCase(new ZapStore(dn), name, spelling, out length);
+
     /// <summary>Looks up a value of any kind: an array of native integers of <paramref name="intSize"/> bytes each. EOVERFLOW: it does not fit.</summary>
     public static int Lookup(Dnode dn, ReadOnlySpan<byte> name, Span<byte> values, out int intSize, out int count) =>
         ZapCore.Lookup(new ZapStore(dn), name, false, values, out intSize, out count);

@@ -64,6 +64,39 @@ internal static unsafe class ZapCore
         return error;
     }
 
+    /// <summary>Finds the spelling, lowest cd first, of a name that differs at most in case.</summary>
+    internal static bool FindAnyCase(in ZapStore store, ReadOnlySpan<byte> name, Span<byte> spelling, out int length)
+    {
+        length = 0;
+        ZapBlock b = HoldForRead(store);
+        ulong norm;
+        ulong hash;
+        try
+        {
+            bool micro = IsMicro(store, b);
+            norm = micro ? ZapMicro.NormFlags(b.Data) : ZapFat.NormFlags(b);
+            hash = ZapHash.Of(micro ? ZapMicro.Salt(b.Data) : ZapFat.Salt(b), norm, name);
+        }
+        finally
+        {
+            store.Release(ref b);
+            store.Lock.Exit();
+        }
+
+        ulong first = (hash >> 36 << 32) + Zap.FirstCookie;
+        var cursor = new ZapCursor(store, spelling, first);
+        while (cursor.MoveNext() && cursor.Cookie < first + (1UL << 32))
+        {
+            if (ZapHash.Same(norm, cursor.Name, name))
+            {
+                length = cursor.Name.Length;
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>Adds a name, or with <paramref name="replace"/> sets its value whether it is there or not.</summary>
     internal static int Set(in ZapStore store, ReadOnlySpan<byte> name, int intSize, ReadOnlySpan<byte> values, bool replace, DmuTx tx)
     {

@@ -1,0 +1,366 @@
+using ZfsLite.Kmem;
+using ZfsLite.Txn;
+
+namespace ZfsLite.Fs;
+
+/// <summary>Sizes and holes: truncate, fallocate, lseek; and the whole file system: statfs, fsync, sync.</summary>
+public sealed unsafe partial class Zfsvfs
+{
+    private const int FallocateKeepSize = 1;
+    private const int FallocatePunchHole = 2;
+    private const int FallocateZeroRange = 16;
+    private const int SeekData = 3;
+    private const int SeekHole = 4;
+
+    /// <summary>fallocate(2): mode 0 and KEEP_SIZE (1) reserve nothing but succeed as far as size goes; PUNCH_HOLE (2) and ZERO_RANGE (16).</summary>
+    public int Fallocate(ulong obj, int mode, ulong offset, ulong length)
+    {
+        const int Known = FallocateKeepSize | FallocatePunchHole | FallocateZeroRange;
+        bool punch = (mode & FallocatePunchHole) != 0;
+        bool zero = (mode & FallocateZeroRange) != 0;
+        if ((mode & ~Known) != 0 || (punch && zero) || (punch && (mode & FallocateKeepSize) == 0))
+        {
+            return Errno.EOPNOTSUPP;
+        }
+
+        if (IsReadOnly)
+        {
+            return Errno.EROFS;
+        }
+
+        if (length == 0 || offset > long.MaxValue || length > long.MaxValue - offset)
+        {
+            return length == 0 ? Errno.EINVAL : Errno.EFBIG;
+        }
+
+        using FstransCookie mark = Fstrans.MarkEntry();
+        Znode? z = null;
+        try
+        {
+            int error = _cache.Get(obj, out z);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            if (!z!.IsRegular)
+            {
+                return z.IsDirectory ? Errno.EISDIR : Errno.ENODEV;
+            }
+
+            return AllocateRange(z, offset, length, punch || zero, (mode & FallocateKeepSize) != 0);
+        }
+        catch (ZfsException e)
+        {
+            return ErrnoOf(e);
+        }
+        finally
+        {
+            Put(z);
+        }
+    }
+
+    /// <summary>lseek SEEK_DATA 3, SEEK_HOLE 4. ENXIO: at or past the end, or no more data.</summary>
+    public int Seek(ulong obj, int whence, ulong offset, out ulong result)
+    {
+        result = 0;
+        if (whence is not (SeekData or SeekHole))
+        {
+            return Errno.EINVAL;
+        }
+
+        using FstransCookie mark = Fstrans.MarkEntry();
+        Znode? z = null;
+        try
+        {
+            int error = _cache.Get(obj, out z);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            return z!.IsRegular ? FindOffset(z, whence == SeekHole, offset, out result) : Errno.EINVAL;
+        }
+        catch (ZfsException e)
+        {
+            return ErrnoOf(e);
+        }
+        finally
+        {
+            Put(z);
+        }
+    }
+
+    /// <summary>Waits until everything about the object is on stable storage. EIO if the pool can't write.</summary>
+    public int Fsync(ulong obj)
+    {
+        using FstransCookie mark = Fstrans.MarkEntry();
+        Znode? z = null;
+        try
+        {
+            int error = _cache.Get(obj, out z);
+            if (error != 0 || IsReadOnly)
+            {
+                return error;
+            }
+
+            z!.Lock.Enter();
+            ulong txg = z.LastTxg;
+            z.Lock.Exit();
+            return txg > _txg.SyncedTxg ? WaitSynced(txg) : SuspendedError();
+        }
+        catch (ZfsException e)
+        {
+            return ErrnoOf(e);
+        }
+        finally
+        {
+            Put(z);
+        }
+    }
+
+    /// <summary>Everything that was written before the call is on stable storage after it, access times included.</summary>
+    public int SyncFs()
+    {
+        if (IsReadOnly)
+        {
+            return 0;
+        }
+
+        using FstransCookie mark = Fstrans.MarkEntry();
+        try
+        {
+            _cache.WriteAtimes();
+            return WaitSynced(0);
+        }
+        catch (ZfsException e)
+        {
+            return ErrnoOf(e);
+        }
+    }
+
+    /// <summary>statfs(2).</summary>
+    public int StatFs(out StatFs stat)
+    {
+        const uint Unit = 512;
+        using FstransCookie mark = Fstrans.MarkEntry();
+        _os.GetSpace(out ulong used, out ulong available);
+        ulong objects = _os.ObjectCount;
+        stat = new StatFs
+        {
+            BlockSize = Unit,
+            RecordSize = (uint)RecordSize,
+            Blocks = (used + available) / Unit,
+            BlocksFree = available / Unit,
+            BlocksAvailable = available / Unit,
+            FilesFree = available / Unit,
+            Files = objects + (available / Unit),
+            NameMax = (uint)MaxNameLength,
+        };
+        return 0;
+    }
+
+    private int WaitSynced(ulong txg)
+    {
+        _txg.WaitSynced(txg);
+        return SuspendedError();
+    }
+
+    private int SuspendedError() => _os.Spa.IsSuspended ? Errno.EIO : 0;
+
+    /// <summary>Makes a file shorter or longer.</summary>
+    private int SetSize(Znode z, ulong size, bool killSuidgid)
+    {
+        if (!z.IsRegular)
+        {
+            return z.IsDirectory ? Errno.EISDIR : Errno.EINVAL;
+        }
+
+        if (size > long.MaxValue)
+        {
+            return Errno.EFBIG;
+        }
+
+        RangeLockEntry range = z.Range.Enter(_ranges, 0, ulong.MaxValue, writer: true);
+        try
+        {
+            return SetSizeLocked(z, size, killSuidgid);
+        }
+        finally
+        {
+            z.Range.Exit(_ranges, range);
+        }
+    }
+
+    /// <summary>Under the whole file's range lock.</summary>
+    private int SetSizeLocked(Znode z, ulong size, bool killSuidgid)
+    {
+        Dnode dn = z.Dnode!;
+        bool shrinks = size < SizeOf(z);
+        int grown = shrinks ? 0 : GrownBlockSize(z, size);
+        if (shrinks)
+        {
+            FreeData(dn, size);
+        }
+
+        DmuTx? tx = DmuTx.Create(_txg);
+        try
+        {
+            tx.HoldBonus(dn);
+            if (shrinks)
+            {
+                tx.HoldFree(dn, size, ulong.MaxValue);
+                tx.MarkNetFree();
+            }
+            else if (grown != 0)
+            {
+                tx.HoldWrite(dn, 0, grown);
+            }
+
+            int error = tx.Assign(TxAssign.Wait);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            if (shrinks)
+            {
+                dn.FreeRange(size, ulong.MaxValue, tx);
+            }
+            else if (grown != 0)
+            {
+                dn.SetBlockSize(grown, tx);
+            }
+
+            StoreSize(z, size, killSuidgid, tx);
+            tx.Commit();
+            tx = null;
+            return 0;
+        }
+        finally
+        {
+            EndFailed(tx);
+        }
+    }
+
+    private static void StoreSize(Znode z, ulong size, bool killSuidgid, DmuTx tx)
+    {
+        z.Dnode!.DirtyBonus(tx);
+        z.Lock.Enter();
+        z.Phys->Size = size;
+        if (killSuidgid)
+        {
+            KillSetId(z);
+        }
+
+        TouchContents(z, tx);
+        z.Lock.Exit();
+    }
+
+    private int AllocateRange(Znode z, ulong offset, ulong length, bool clear, bool keepSize)
+    {
+        RangeLockEntry range = z.Range.Enter(_ranges, 0, ulong.MaxValue, writer: true);
+        try
+        {
+            ulong size = SizeOf(z);
+            ulong end = offset + length;
+            if (!clear)
+            {
+                _os.GetSpace(out _, out ulong available);
+                if (length > available)
+                {
+                    return Errno.ENOSPC;
+                }
+            }
+            else if (offset < size)
+            {
+                int error = ClearRange(z, offset, Math.Min(end, size));
+                if (error != 0)
+                {
+                    return error;
+                }
+            }
+
+            return !keepSize && end > size ? SetSizeLocked(z, end, killSuidgid: false) : 0;
+        }
+        finally
+        {
+            z.Range.Exit(_ranges, range);
+        }
+    }
+
+    /// <summary>Makes a range read as zeros, piece by piece.</summary>
+    private int ClearRange(Znode z, ulong from, ulong end)
+    {
+        Dnode dn = z.Dnode!;
+        ulong chunk = FreeChunkBlocks * (ulong)dn.BlockSize;
+        bool more = true;
+        while (more)
+        {
+            // Skip what is a hole already; the last round changes at least the times.
+            ulong start = dn.NextOffset(from, hole: false, out ulong data) ? Math.Min(data, end) : end;
+            ulong stop = Math.Min(end, start + chunk);
+            more = stop < end;
+            DmuTx? tx = DmuTx.Create(_txg);
+            try
+            {
+                tx.HoldBonus(dn);
+                tx.HoldFree(dn, start, stop - start);
+                tx.HoldWrite(dn, start, 1);
+                tx.HoldWrite(dn, stop, 1);
+                int error = tx.Assign(TxAssign.Wait);
+                if (error != 0)
+                {
+                    return error;
+                }
+
+                if (stop > start)
+                {
+                    dn.FreeRange(start, stop - start, tx);
+                }
+
+                dn.DirtyBonus(tx);
+                z.Lock.Enter();
+                TouchContents(z, tx);
+                z.Lock.Exit();
+                tx.Commit();
+                tx = null;
+            }
+            finally
+            {
+                EndFailed(tx);
+            }
+
+            from = stop;
+        }
+
+        return 0;
+    }
+
+    private int FindOffset(Znode z, bool hole, ulong offset, out ulong result)
+    {
+        result = 0;
+        RangeLockEntry range = z.Range.Enter(_ranges, 0, ulong.MaxValue, writer: false);
+        try
+        {
+            ulong size = SizeOf(z);
+            if (offset >= size)
+            {
+                return Errno.ENXIO;
+            }
+
+            bool found = z.Dnode!.NextOffset(offset, hole, out ulong at) && at < size;
+            if (!found && !hole)
+            {
+                return Errno.ENXIO;
+            }
+
+            result = found ? at : size;
+            return 0;
+        }
+        finally
+        {
+            z.Range.Exit(_ranges, range);
+        }
+    }
+}
