@@ -4,7 +4,7 @@ using ZfsLite.Kmem;
 namespace ZfsLite.Fs;
 
 /// <summary>One bit per unit, in the arena: set means taken.</summary>
-internal sealed unsafe class MetaslabBitmap
+internal sealed unsafe class MetaslabBitmap : IDisposable
 {
     private readonly long _bytes;
     private ulong* _words;
@@ -23,7 +23,8 @@ internal sealed unsafe class MetaslabBitmap
     /// <summary>Memory that a bitmap of so many bits takes.</summary>
     internal static long BytesFor(long units) => ((units + 63) >> 6) * sizeof(ulong);
 
-    internal void Dispose()
+    /// <inheritdoc/>
+    public void Dispose()
     {
         if (_words != null)
         {

@@ -36,6 +36,10 @@ public sealed class SpaAllocator : IDisposable
     private const int SmallBlock = 16 << 10;
     private const int MaxGangDepth = 8;
     private const long Aliquot = 512 << 10;
+
+    // What BeginTxg has in memory besides the room asked for: two metaslabs for each copy, and room for metadata.
+    private const int LoadedMin = 6;
+    private const long MetadataRoom = 16 << 20;
     private const ulong MaxArrayBlock = 1 << 17;
 
     private readonly Kmutex _mutex = new("spa_allocator");
@@ -115,8 +119,8 @@ public sealed class SpaAllocator : IDisposable
         TotalBytes = Sum(_normal, static g => g.Bytes);
     }
 
-    /// <summary>Loads metaslabs until there is room for <paramref name="expectedBytes"/>, all copies counted, and drops those that
-    /// exceed the memory set aside for bitmaps. Called by the sync thread before it writes a txg.</summary>
+    /// <summary>Loads metaslabs until there is room for <paramref name="expectedBytes"/> of data (all copies counted) and some
+    /// metadata, and drops those that exceed the memory set aside for bitmaps. Called by the sync thread before it writes a txg.</summary>
     public void BeginTxg(ulong txg, long expectedBytes)
     {
         _mutex.Enter();
@@ -125,7 +129,7 @@ public sealed class SpaAllocator : IDisposable
             Trim();
             foreach (MetaslabGroup g in _normal)
             {
-                Preload(g, expectedBytes / _normal.Length);
+                Preload(g, (expectedBytes / _normal.Length) + MetadataRoom);
             }
         }
         finally
@@ -649,9 +653,11 @@ public sealed class SpaAllocator : IDisposable
     private void Preload(MetaslabGroup g, long bytes)
     {
         long room = 0;
+        int loaded = 0;
         foreach (Metaslab m in g.Metaslabs)
         {
             room += m.Core.IsLoaded ? m.Core.Available << g.Vdev.Ashift : 0;
+            loaded += m.Core.IsLoaded ? 1 : 0;
         }
 
         int third = (g.Count + 2) / 3;
@@ -659,7 +665,7 @@ public sealed class SpaAllocator : IDisposable
         {
             // In three places at once, one for each copy number.
             int index = (i % 3 * third) + (i / 3);
-            if (room >= bytes || _bitmapBytes >= _bitmapBudget)
+            if ((room >= bytes && loaded >= LoadedMin) || _bitmapBytes >= _bitmapBudget)
             {
                 return;
             }
@@ -674,6 +680,7 @@ public sealed class SpaAllocator : IDisposable
             {
                 Load(m);
                 room += m.Core.Available << g.Vdev.Ashift;
+                loaded++;
             }
         }
     }
