@@ -52,7 +52,7 @@ internal sealed unsafe class Metaslab
     internal ulong Base => (ulong)Index << Group.Vdev.MetaslabShift;
 
     /// <summary>Replays the space map into a new bitmap. Throws ZfsException.</summary>
-    internal MetaslabBitmap ReadMap(Objset mos)
+    internal MetaslabBitmap ReadMap(Objset? mos)
     {
         var map = new MetaslabBitmap(Core.Units, KmFlags.PushPage);
         byte* buffer = null;
@@ -62,7 +62,7 @@ internal sealed unsafe class Metaslab
             if (Object != 0)
             {
                 buffer = KmemAllocator.Alloc(ReadSize, KmFlags.PushPage);
-                dn = mos.HoldObject(Object);
+                dn = (mos ?? throw new InvalidOperationException("the allocator is not open")).HoldObject(Object);
                 for (ulong at = 0; at < MapSize;)
                 {
                     int n = (int)Math.Min(ReadSize, MapSize - at);

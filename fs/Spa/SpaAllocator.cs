@@ -119,6 +119,20 @@ public sealed class SpaAllocator : IDisposable
         TotalBytes = Sum(_normal, static g => g.Bytes);
     }
 
+    /// <summary>Everything is free and there is no MOS: for tests of what lies above and below.</summary>
+    internal void OpenEmpty()
+    {
+        foreach (MetaslabGroup? g in _byId)
+        {
+            for (int i = 0; i < g?.Count; i++)
+            {
+                g.Metaslabs[i] = new Metaslab(g, i, _chunks, 0, 0, 0);
+            }
+        }
+
+        TotalBytes = Sum(_normal, static g => g.Bytes);
+    }
+
     /// <summary>Loads metaslabs until there is room for <paramref name="expectedBytes"/> of data (all copies counted) and some
     /// metadata, and drops those that exceed the memory set aside for bitmaps. Called by the sync thread before it writes a txg.</summary>
     public void BeginTxg(ulong txg, long expectedBytes)
@@ -613,13 +627,12 @@ public sealed class SpaAllocator : IDisposable
             return;
         }
 
-        Objset mos = _mos ?? throw new InvalidOperationException("the allocator is not open");
         MetaslabBitmap? map = null;
         m.Busy = true;
         _mutex.Exit();
         try
         {
-            map = m.ReadMap(mos);
+            map = m.ReadMap(_mos);
         }
         catch (ZfsException e)
         {
