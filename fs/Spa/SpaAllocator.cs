@@ -133,6 +133,16 @@ public sealed class SpaAllocator : IDisposable
         TotalBytes = Sum(_normal, static g => g.Bytes);
     }
 
+    /// <summary>Replays one space map; returns what is wrong with it, null if nothing.</summary>
+    internal string? LoadForTest(uint vdev, int index)
+    {
+        Metaslab m = _byId[vdev]!.Metaslabs[index];
+        _mutex.Enter();
+        Load(m);
+        _mutex.Exit();
+        return m.Damage;
+    }
+
     /// <summary>Loads metaslabs until there is room for <paramref name="expectedBytes"/> of data (all copies counted) and some
     /// metadata, and drops those that exceed the memory set aside for bitmaps. Called by the sync thread before it writes a txg.</summary>
     public void BeginTxg(ulong txg, long expectedBytes)
