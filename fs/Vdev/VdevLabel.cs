@@ -209,7 +209,10 @@ public static unsafe class VdevLabel
             {
                 scan.HasUberblock = true;
                 scan.Best = ub;
+                scan.BestLabels = 0;
             }
+
+            scan.BestLabels |= ub.Txg == scan.Best.Txg ? 1 << label : 0;
         }
     }
 }

@@ -18,6 +18,9 @@ public sealed class VdevLabelScan
     /// <summary>The newest uberblock: highest txg, then latest time.</summary>
     public Uberblock Best { get; internal set; }
 
+    /// <summary>Bit n set: label n has <see cref="Best"/>.</summary>
+    public int BestLabels { get; internal set; }
+
     /// <summary>Whole uberblocks in all labels.</summary>
     public int UberblockCount { get; internal set; }
 
