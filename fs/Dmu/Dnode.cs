@@ -30,6 +30,9 @@ public sealed unsafe partial class Dnode : TxHoldable
     internal bool InTable;
     internal ulong FreedTxg;
 
+    /// <summary>Where the last read ended, bytes, and up to which block has been read ahead.</summary>
+    internal ulong ReadEnd, PrefetchEnd;
+
     /// <summary>For the owner of the object's contents (the ZAP code): orders all access to them.</summary>
     public Krwlock ContentLock { get; } = new("zap_rwlock");
 
@@ -171,6 +174,8 @@ public sealed unsafe partial class Dnode : TxHoldable
         Object = obj;
         Holds = 0;
         FreedTxg = 0;
+        ReadEnd = 0;
+        PrefetchEnd = 0;
         UserData = null;
         _blocks = null;
         MaxBlockId = 0;

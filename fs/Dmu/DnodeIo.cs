@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem;
 using ZfsLite.Txn;
 
@@ -36,6 +37,11 @@ public sealed unsafe partial class Dnode
     public void Read(ulong offset, long length, byte* destination)
     {
         int blockSize = BlockSize;
+        if (MaxBlockId > 1)
+        {
+            Objset.Spa.Prefetcher.NoteRead(this, offset, length);
+        }
+
         while (length > 0)
         {
             ulong blockId = offset / (ulong)blockSize;
@@ -242,29 +248,29 @@ public sealed unsafe partial class Dnode
     /// <summary>Drops cached level-0 blocks of a range: their contents end with this txg.</summary>
     internal void DropBlocks(ulong first, ulong last, ulong txg)
     {
-        while (true)
+        DropBatch batch = default;
+        int n;
+        do
         {
-            Dbuf? victim = null;
+            n = 0;
             _listMutex.Enter();
-            for (Dbuf? db = _blocks; db is not null; db = db.DnNext)
+            for (Dbuf? db = _blocks; db is not null && n < DropBatch.Size; db = db.DnNext)
             {
                 if (db.Level == 0 && db.BlockId >= first && db.BlockId <= last && (db.Data is not null || HasDirty(db, txg))
                     && Arc.TryHoldListed(db))
                 {
-                    victim = db;
-                    break;
+                    batch[n++] = db;
                 }
             }
 
             _listMutex.Exit();
-            if (victim is null)
+            for (int i = 0; i < n; i++)
             {
-                return;
+                DropOne(batch[i]!, txg);
+                batch[i]!.Release();
             }
-
-            DropOne(victim, txg);
-            victim.Release();
         }
+        while (n == DropBatch.Size);
     }
 
     /// <summary>Fills an uncached block. Its Mutex is held.</summary>
@@ -300,6 +306,14 @@ public sealed unsafe partial class Dnode
         }
 
         arc.Filled(db, data, size);
+    }
+
+    /// <summary>Blocks on their way out, held while no list lock is.</summary>
+    [InlineArray(Size)]
+    private struct DropBatch
+    {
+        internal const int Size = 64;
+        private Dbuf? _first;
     }
 
     private static bool HasDirty(Dbuf db, ulong txg) => (db.DirtyMask & (1 << TxgSlots<int>.Index(txg))) != 0;

@@ -56,6 +56,7 @@ public sealed partial class Spa : ITxgHost
         Allocator = new SpaAllocator(vdevs);
         int workers = options.Workers > 0 ? options.Workers : Math.Clamp(Kthread.CpuCount, 1, 4);
         Pipeline = new ZioPipeline(Allocator, vdevs, workers);
+        Prefetcher = new Prefetcher(workers);
         Txg = new TxgEngine(this, new TxgOptions
         {
             DirtyMaxBytes = KmemSystem.Current.ArenaBytes / 100 * options.DirtyPercent,
@@ -120,6 +121,8 @@ public sealed partial class Spa : ITxgHost
     internal Objset Mos { get; }
 
     internal ZioPipeline Pipeline { get; }
+
+    internal Prefetcher Prefetcher { get; }
 
     internal KmemCache DnodeCache { get; }
 

@@ -216,6 +216,7 @@ public sealed partial class Spa
 
     private void FreeMemory()
     {
+        Prefetcher.Destroy();
         Mos.Unload();
         Pipeline.Dispose();
         Allocator.Dispose();

@@ -80,6 +80,7 @@ public sealed partial class Spa
             Txg.WaitSynced(0);
         }
 
+        Prefetcher.Drain();
         ds.Objset = null;
         if (!IsSuspended)
         {
