@@ -16,6 +16,7 @@ public sealed class KmemScope : IDisposable
     /// <summary>Sets up an arena.</summary>
     public KmemScope(KmemOptions options, bool checkLeaks = true)
     {
+        TestMemory.End();
         System = KmemSystem.Init(options);
         _checkLeaks = checkLeaks;
     }

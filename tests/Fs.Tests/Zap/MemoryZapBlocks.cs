@@ -2,6 +2,7 @@ using Xunit;
 using System.Runtime.InteropServices;
 using ZfsLite.Fs;
 using ZfsLite.Kmem.Spl;
+using ZfsLite.TestKit;
 using ZfsLite.Txn;
 
 namespace Fs.Tests;
@@ -14,7 +15,11 @@ internal sealed unsafe class MemoryZapBlocks : IZapBlocks, IDisposable
 {
     private readonly Dictionary<ulong, Block> _blocks = [];
 
-    public MemoryZapBlocks(int blockSize = 512) => BlockSize = blockSize;
+    public MemoryZapBlocks(int blockSize = 512)
+    {
+        TestMemory.Ensure();
+        BlockSize = blockSize;
+    }
 
     public int BlockSize { get; private set; }
 
