@@ -1,11 +1,10 @@
 using Xunit;
 using System.Runtime.InteropServices;
-using ZfsLite.Fs;
 using ZfsLite.Kmem.Spl;
 using ZfsLite.TestKit;
 using ZfsLite.Txn;
 
-namespace Fs.Tests;
+namespace ZfsLite.Fs.Tests;
 
 /// <summary>
 /// A ZAP's blocks in memory. Every announced change moves the block, so code that keeps an old pointer fails; holds are

@@ -1,14 +1,18 @@
 using System.Text;
 using Xunit;
-using ZfsLite.Fs;
+using ZfsLite.TestKit;
 using ZfsLite.Txn;
 
-namespace Fs.Tests;
+namespace ZfsLite.Fs.Tests;
 
 /// <summary>Damaged ZAPs give an error, never a crash or an endless loop.</summary>
-public sealed class ZapHostileTests
+public sealed class ZapHostileTests : IDisposable
 {
+    private readonly KmemScope _kmem = new(16 << 20);
+
     private static readonly DmuTx s_tx = DmuTx.CreateSyncing(null!, 4);
+
+    public void Dispose() => _kmem.Dispose();
 
     [Theory]
     [InlineData(11, false)]

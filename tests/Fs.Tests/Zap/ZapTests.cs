@@ -1,13 +1,14 @@
-using Xunit;
 using System.Text;
-using ZfsLite.Fs;
+using Xunit;
+using ZfsLite.TestKit;
 using ZfsLite.Txn;
 
-namespace Fs.Tests;
+namespace ZfsLite.Fs.Tests;
 
 public sealed unsafe class ZapTests : IDisposable
 {
     private static readonly DmuTx s_tx = DmuTx.CreateSyncing(null!, 4);
+    private readonly KmemScope _kmem = new(16 << 20);
     private readonly MemoryZapBlocks _blocks = new();
     private readonly ZapStore _store;
 
@@ -17,7 +18,11 @@ public sealed unsafe class ZapTests : IDisposable
         ZapCore.Create(_store, 0, s_tx);
     }
 
-    public void Dispose() => _blocks.Dispose();
+    public void Dispose()
+    {
+        _blocks.Dispose();
+        _kmem.Dispose();
+    }
 
     [Fact]
     public void Micro_grows_by_512_and_becomes_fat_at_128_KiB()

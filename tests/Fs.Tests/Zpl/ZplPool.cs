@@ -1,0 +1,254 @@
+using System.Text;
+using Xunit;
+using ZfsLite.Kmem;
+using ZfsLite.TestKit;
+
+namespace ZfsLite.Fs.Tests;
+
+/// <summary>A pool in memory with its file system mounted, for tests: short names for the calls, remount, and the judge.</summary>
+internal sealed unsafe class ZplPool : IDisposable
+{
+    internal static readonly Cred Root = new(0, 0);
+
+    private readonly KmemScope _kmem;
+    private MemoryVdevIo _disk;
+    private Spa? _spa;
+    private Objset _os = null!;
+
+    internal ZplPool(AtimeMode atime = AtimeMode.Off, int recordSize = 131072, long diskBytes = 128 << 20, long arenaBytes = 64 << 20, KmemPolicy policy = KmemPolicy.Fstrans)
+    {
+        _kmem = new KmemScope(arenaBytes, policy);
+        _disk = new MemoryVdevIo(diskBytes);
+        PoolFormatter.Format([_disk], new PoolCreateOptions { Name = "tank", RecordSize = recordSize, GuidSeed = 1 });
+        Open(atime);
+    }
+
+    internal Zfsvfs Fs { get; private set; } = null!;
+
+    internal Objset Objset => _os;
+
+    internal Spa Spa => _spa!;
+
+    internal ulong RootDir => Fs.RootObject;
+
+    /// <summary>Unmounts, exports, opens and mounts again.</summary>
+    internal void Remount(AtimeMode atime = AtimeMode.Off, bool readOnly = false)
+    {
+        Shut();
+        Open(atime, readOnly);
+    }
+
+    /// <summary>Goes on with what was on the disk at the last synced txg, as after a crash.</summary>
+    internal void Crash()
+    {
+        MemoryVdevIo copy = _disk.Clone();
+        Shut();
+        _disk = copy;
+        Open(AtimeMode.Off);
+    }
+
+    internal ulong Make(ulong dir, string name, uint mode = 0x81A4, string target = "", uint rdev = 0, Cred? cred = null)
+    {
+        int error = Fs.Create(cred ?? Root, dir, Bytes(name), mode, rdev, Bytes(target), out ZnodeAttr attr);
+        Assert.True(error == 0, $"create {name}: {error}");
+        return attr.Object;
+    }
+
+    internal int TryMake(ulong dir, string name, uint mode = 0x81A4) => Fs.Create(Root, dir, Bytes(name), mode, 0, default, out _);
+
+    internal ulong MakeDir(ulong dir, string name, uint mode = 0x41ED) => Make(dir, name, mode);
+
+    internal ZnodeAttr Stat(ulong obj)
+    {
+        Assert.Equal(0, Fs.GetAttr(obj, out ZnodeAttr attr));
+        return attr;
+    }
+
+    internal ulong Find(ulong dir, string name)
+    {
+        Assert.Equal(0, Fs.Lookup(dir, Bytes(name), out ZnodeAttr attr));
+        return attr.Object;
+    }
+
+    internal int Lookup(ulong dir, string name) => Fs.Lookup(dir, Bytes(name), out _);
+
+    internal int Write(ulong obj, ulong offset, ReadOnlySpan<byte> data)
+    {
+        fixed (byte* p = data)
+        {
+            int error = Fs.Write(obj, offset, data.Length, p, false, out int done);
+            Assert.True(error != 0 || done == data.Length);
+            return error;
+        }
+    }
+
+    internal byte[] Read(ulong obj, ulong offset = 0, int length = 8 << 20)
+    {
+        var data = new byte[length];
+        fixed (byte* p = data)
+        {
+            Assert.Equal(0, Fs.Read(obj, offset, length, p, out int done));
+            return data[..done];
+        }
+    }
+
+    internal int Unlink(ulong dir, string name) => Fs.Unlink(dir, Bytes(name));
+
+    internal int Rmdir(ulong dir, string name) => Fs.Rmdir(dir, Bytes(name));
+
+    internal int Rename(ulong from, string name, ulong to, string newName, uint flags = 0) =>
+        Fs.Rename(Root, from, Bytes(name), to, Bytes(newName), flags);
+
+    internal int Link(ulong obj, ulong dir, string name) => Fs.Link(obj, dir, Bytes(name), out _);
+
+    internal int Truncate(ulong obj, ulong size) =>
+        Fs.SetAttr(Root, obj, SetAttrMask.Size, new ZnodeAttr { Size = size }, out _);
+
+    internal string ReadLink(ulong obj)
+    {
+        Span<byte> room = stackalloc byte[4096];
+        Assert.Equal(0, Fs.ReadLink(obj, room, out int length));
+        return Encoding.UTF8.GetString(room[..length]);
+    }
+
+    /// <summary>Names of a directory without the dots, sorted.</summary>
+    internal List<string> List(ulong dir, int perCall = int.MaxValue)
+    {
+        var filler = new Filler();
+        do
+        {
+            filler.Left = perCall;
+            Assert.Equal(0, Fs.ReadDir(dir, filler.Cookie, filler));
+        }
+        while (filler.Left == 0);
+
+        Assert.Equal([".", ".."], filler.Names.Take(2));
+        Assert.Equal(filler.Names.Count, filler.Names.Distinct().Count());
+        return [.. filler.Names.Skip(2).Order(StringComparer.Ordinal)];
+    }
+
+    internal int SetXattr(ulong obj, string name, ReadOnlySpan<byte> value, int flags = 0) => Fs.SetXattr(Root, obj, Bytes(name), value, flags);
+
+    internal int RemoveXattr(ulong obj, string name) => Fs.RemoveXattr(obj, Bytes(name));
+
+    internal byte[]? GetXattr(ulong obj, string name)
+    {
+        int error = Fs.GetXattr(obj, Bytes(name), default, out int length);
+        if (error == Errno.ENODATA)
+        {
+            return null;
+        }
+
+        Assert.Equal(0, error);
+        var value = new byte[length];
+        Assert.Equal(0, Fs.GetXattr(obj, Bytes(name), value, out int again));
+        Assert.Equal(length, again);
+        return value;
+    }
+
+    internal List<string> ListXattr(ulong obj)
+    {
+        Assert.Equal(0, Fs.ListXattr(obj, default, out int length));
+        var list = new byte[length];
+        Assert.Equal(0, Fs.ListXattr(obj, list, out _));
+        return [.. Encoding.UTF8.GetString(list).Split('\0', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal)];
+    }
+
+    /// <summary>Exports, and has zdb look for leaks and bad checksums; with no zdb at hand only exports. Opens again.</summary>
+    internal void Judge()
+    {
+        Shut();
+        if (ZfsFuseTools.Missing is null)
+        {
+            string folder = Directory.CreateTempSubdirectory("zfslite-zpl-").FullName;
+            try
+            {
+                using (FileStream f = File.Create(Path.Combine(folder, "d0.img")))
+                {
+                    _disk.Save(f);
+                }
+
+                (int code, string output) = ZfsFuseTools.ZdbCheck(folder, "tank");
+                Assert.True(code == 0 && output.Contains("No leaks", StringComparison.Ordinal), $"zdb: exit {code}\n{output}");
+            }
+            finally
+            {
+                Directory.Delete(folder, recursive: true);
+            }
+        }
+
+        Open(AtimeMode.Off);
+    }
+
+    /// <summary>Exports, and reads the pool with the offline reader, which shares no code with the mounted file system.</summary>
+    internal void ReadOffline(Action<OfflineZpl> look)
+    {
+        Shut();
+        using (PoolReader pool = PoolReader.Open([_disk.Clone()]))
+        {
+            look(pool.OpenFileSystem(pool.Datasets().First(d => d.Name == "tank")));
+        }
+
+        Open(AtimeMode.Off);
+    }
+
+    public void Dispose()
+    {
+        try
+        {
+            if (_spa is not null)
+            {
+                Shut();
+            }
+        }
+        catch
+        {
+            _kmem.Failed = true;
+            throw;
+        }
+        finally
+        {
+            _kmem.Dispose();
+        }
+    }
+
+    private static byte[] Bytes(string s) => Encoding.UTF8.GetBytes(s);
+
+    private void Open(AtimeMode atime, bool readOnly = false)
+    {
+        _spa = Spa.Open([_disk], new SpaOpenOptions { ReadOnly = readOnly });
+        _os = _spa.OpenObjset("tank");
+        Fs = Zfsvfs.Mount(_os, readOnly, atime);
+    }
+
+    private void Shut()
+    {
+        Spa spa = _spa!;
+        _spa = null;
+        Fs.Unmount();
+        spa.CloseObjset(_os);
+        spa.Close();
+    }
+
+    private sealed class Filler : IDirFiller
+    {
+        internal readonly List<string> Names = [];
+
+        internal ulong Cookie { get; private set; }
+
+        internal int Left { get; set; }
+
+        public bool Add(ReadOnlySpan<byte> name, ulong obj, int type, ulong nextCookie)
+        {
+            if (Left == 0)
+            {
+                return false;
+            }
+
+            Left--;
+            Names.Add(Encoding.UTF8.GetString(name));
+            Cookie = nextCookie;
+            return true;
+        }
+    }
+}
