@@ -104,7 +104,9 @@ internal sealed unsafe class FuseMounter
             }
         }
 
-        return IsMounted && _direct && FuseLibc.Umount2(MountPoint, FuseLibc.MntForce) == 0;
+        // A forced unmount breaks the connection first; only then does it mind open files.
+        return IsMounted && _direct
+            && (FuseLibc.Umount2(MountPoint, FuseLibc.MntForce) == 0 || Marshal.GetLastPInvokeError() == Errno.EBUSY);
     }
 
     /// <summary>
