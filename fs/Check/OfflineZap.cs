@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Text;
 
 namespace ZfsLite.Fs;
 
@@ -127,7 +128,7 @@ public sealed class OfflineZap
 
             _os.ReadDataBlock(_dn, block, leaf);
             CheckLeaf(leaf, i, (int)shift);
-            foreach (OfflineZapEntry e in LeafEntries(leaf))
+            foreach (OfflineZapEntry e in LeafEntries(leaf, Field(ZapPhys.FatSalt), Field(ZapPhys.FatNormFlags)))
             {
                 seen++;
                 yield return e;
@@ -156,7 +157,7 @@ public sealed class OfflineZap
         }
     }
 
-    private List<OfflineZapEntry> LeafEntries(byte[] leaf)
+    private List<OfflineZapEntry> LeafEntries(byte[] leaf, ulong salt, ulong normFlags)
     {
         int size = leaf.Length, chunks = ZapPhys.LeafChunkCount(size);
         var entries = new List<OfflineZapEntry>();
@@ -187,7 +188,15 @@ public sealed class OfflineZap
                 }
             }
 
-            entries.Add(new OfflineZapEntry(name[..^1], width, values, BinaryPrimitives.ReadUInt64LittleEndian(e[ZapPhys.EntryHash..])));
+            ulong hash = BinaryPrimitives.ReadUInt64LittleEndian(e[ZapPhys.EntryHash..]);
+            int bits = BinaryPrimitives.ReadUInt16LittleEndian(leaf.AsSpan(ZapPhys.LeafPrefixLength));
+            ulong prefix = BinaryPrimitives.ReadUInt64LittleEndian(leaf.AsSpan(ZapPhys.LeafPrefix));
+            if (name[^1] != 0 || hash != ZapHash.Of(salt, normFlags, name.AsSpan(0, nameLength - 1)) || (bits > 0 && hash >> (64 - bits) != prefix))
+            {
+                throw Bad($"has an entry '{Encoding.UTF8.GetString(name)}' where its hash {hash:x} does not belong");
+            }
+
+            entries.Add(new OfflineZapEntry(name[..^1], width, values, hash));
         }
 
         if (entries.Count != BinaryPrimitives.ReadUInt16LittleEndian(leaf.AsSpan(ZapPhys.LeafEntries)))
