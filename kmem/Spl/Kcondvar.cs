@@ -33,14 +33,15 @@ public sealed class Kcondvar(string name) : IWaitable
     public bool WaitUntil(Kmutex mutex, long deadlineNs, IWaitable? reason = null)
     {
         Kthread self = Kthread.Current;
+        if (SplPlatform.IsSimulated)
+        {
+            SimBackend.ThrowIfAborting();
+            Refresh();
+        }
+
         if (!mutex.IsHeld)
         {
             throw new InvalidOperationException($"{self} waits for condition {name} without holding mutex {mutex.Name}");
-        }
-
-        if (SplPlatform.IsSimulated)
-        {
-            Refresh();
         }
 
         _queue.Lock();

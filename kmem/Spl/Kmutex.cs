@@ -140,7 +140,11 @@ public sealed class Kmutex : IWaitable
             throw new InvalidOperationException($"{self} enters mutex {Name}, which it holds already");
         }
 
-        if (!SplPlatform.IsSimulated && TrySpin())
+        if (SplPlatform.IsSimulated)
+        {
+            SimBackend.ThrowIfAborting();
+        }
+        else if (TrySpin())
         {
             return;
         }

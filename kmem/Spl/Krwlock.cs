@@ -227,6 +227,11 @@ public sealed class Krwlock : IWaitable
             throw new InvalidOperationException($"{self} enters rwlock {Name}, which it holds already");
         }
 
+        if (SplPlatform.IsSimulated)
+        {
+            SimBackend.ThrowIfAborting();
+        }
+
         self.WantsWrite = write;
         _queue.Lock();
         Interlocked.Increment(ref _waiters);

@@ -19,6 +19,7 @@ public sealed partial class Kthread
     private readonly JoinWait _joinWait;
     private Action? _body;
     private bool _exited;
+    private Thread? _adoptedFrom;
 
     /// <summary>Next in the one queue this thread may be in (mutex, rwlock or condition variable).</summary>
     internal Kthread? NextWaiter;
@@ -236,9 +237,10 @@ public sealed partial class Kthread
 
     private static Kthread Adopt()
     {
-        var thread = new Kthread(Thread.CurrentThread.Name ?? "main");
+        var thread = new Kthread(Thread.CurrentThread.Name ?? "main") { _adoptedFrom = Thread.CurrentThread };
         lock (s_allLock)
         {
+            s_all.RemoveAll(static t => t._adoptedFrom is { IsAlive: false });
             s_all.Add(thread);
         }
 

@@ -19,6 +19,9 @@ internal static class SimBackend
     /// <summary>True while threads of an ended run are unwound: releasing what isn't held is then no error.</summary>
     internal static bool Aborting => Run is { Aborting: true };
 
+    /// <summary>Nothing waits any more while threads are unwound.</summary>
+    internal static void ThrowIfAborting() => Run?.ThrowIfAborting();
+
     internal static long NowNs => Run is { } run ? run.NowNs : s_outsideNs;
 
     internal static void Start(Kthread thread)

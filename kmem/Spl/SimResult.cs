@@ -6,8 +6,11 @@ public sealed record SimResult
     /// <summary>How it ended.</summary>
     public required SimOutcome Outcome { get; init; }
 
-    /// <summary>The seed that replays it.</summary>
-    public required ulong Seed { get; init; }
+    /// <summary>The options that replay it.</summary>
+    public required SimOptions Options { get; init; }
+
+    /// <summary>The seed.</summary>
+    public ulong Seed => Options.Seed;
 
     /// <summary>Scheduling points passed.</summary>
     public required long Steps { get; init; }
@@ -33,7 +36,8 @@ public sealed record SimResult
     /// <inheritdoc/>
     public override string ToString()
     {
-        string text = $"{Outcome}, seed {Seed}, {Steps} steps, {EndTimeNs} ns, trace {TraceHash:x16}";
+        string how = Options.Strategy == SimStrategy.Pct ? $"pct {Options.PctDepth}/{Options.PctHorizon}" : $"random {Options.SwitchProbability:0.###}";
+        string text = $"{Outcome}, seed {Seed} ({how}), {Steps} steps, {EndTimeNs} ns, trace {TraceHash:x16}";
         if (Failure is not null)
         {
             text += $"\nin {FailedThread}: {Failure}";

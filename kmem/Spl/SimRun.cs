@@ -51,7 +51,7 @@ internal sealed unsafe class SimRun
     internal SimResult Result() => new()
     {
         Outcome = _outcome,
-        Seed = _options.Seed,
+        Options = _options,
         Steps = _steps,
         TraceHash = _hash,
         EndTimeNs = NowNs,
@@ -158,6 +158,15 @@ internal sealed unsafe class SimRun
         }
 
         return self.Woken;
+    }
+
+    internal void ThrowIfAborting()
+    {
+        if (Aborting)
+        {
+            Unwind(_current);
+            throw new SimAbortException();
+        }
     }
 
     internal void Unpark(Kthread thread)
@@ -288,11 +297,7 @@ internal sealed unsafe class SimRun
 
         if (Aborting)
         {
-            if (++self.UnwindSteps > UnwindStepsMax)
-            {
-                throw new SimAbortException();
-            }
-
+            Unwind(self);
             return false;
         }
 
@@ -311,6 +316,21 @@ internal sealed unsafe class SimRun
         }
 
         return true;
+    }
+
+    /// <summary>A point on the way out. A finally block may pass some; one that never ends is thrown out, one that swallows even that is fatal.</summary>
+    private static void Unwind(SimThread self)
+    {
+        self.UnwindSteps++;
+        if (self.UnwindSteps > 2 * UnwindStepsMax)
+        {
+            Environment.FailFast($"thread {self.Thread} goes on after the end of the simulated run: something catches SimAbortException");
+        }
+
+        if (self.UnwindSteps > UnwindStepsMax)
+        {
+            throw new SimAbortException();
+        }
     }
 
     private SimThread? NextRunnable()
@@ -450,16 +470,21 @@ internal sealed unsafe class SimRun
     }
 
     /// <summary>Each blocked thread is woken just long enough to write down its own stack: nobody else can read it.</summary>
-    private void RecordStacks()
+    internal void RecordStacks()
     {
         _reporter = _current;
         foreach (SimThread t in _live)
         {
+            if (!t.Parked)
+            {
+                continue;
+            }
+
             if (ReferenceEquals(t, _reporter))
             {
                 t.Thread.RecordWaitStack();
             }
-            else if (t.Parked && t.Worker is not null)
+            else if (t.Worker is not null)
             {
                 _stackRequest = true;
                 t.Worker.Give();

@@ -37,6 +37,12 @@ public static unsafe class SimWorld
     /// <summary>Mixes a value into the trace hash of the current run: makes a result part of what must replay.</summary>
     public static void Trace(long value) => SimBackend.Run?.Mix((ulong)value);
 
+    /// <summary>
+    /// Makes every thread that is blocked now write down its stack (<see cref="Kthread.WaitStack"/>), without otherwise changing
+    /// the run: for a watchdog inside it. Does nothing outside a run.
+    /// </summary>
+    public static void RecordStacks() => SimBackend.Run?.RecordStacks();
+
     /// <summary>Runs <paramref name="main"/> as thread "main" of a fresh world; returns when the world has ended and is clean.</summary>
     public static SimResult Run(SimOptions options, Action main)
     {

@@ -161,7 +161,7 @@ public class CondvarTests
             }
         });
         Assert.Equal(780, sum);
-    }, osRounds: 100);
+    }, osRounds: 30);
 
     [Fact]
     public void Waiting_without_the_mutex_is_an_error() => Backends.Run(() =>

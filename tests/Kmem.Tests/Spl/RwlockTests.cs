@@ -37,7 +37,7 @@ public class RwlockTests
         });
         Assert.True(rw.TryEnterWrite());
         rw.Exit();
-    }, osRounds: 200);
+    }, osRounds: 40);
 
     [Fact]
     public void Two_readers_are_inside_at_once() => Backends.Run(() =>

@@ -45,6 +45,24 @@ internal static class SimBodies
         queue.Destroy();
     }
 
+    /// <summary>Catches what it must not, for ever.</summary>
+    internal static void Swallow()
+    {
+        var mutex = new Kmutex("swallow");
+        var cv = new Kcondvar("swallow");
+        mutex.Enter();
+        while (true)
+        {
+            try
+            {
+                cv.Wait(mutex);
+            }
+            catch (SimAbortException)
+            {
+            }
+        }
+    }
+
     /// <summary>The flag is tested outside the lock that the signaller holds: the signal may come between test and wait.</summary>
     internal static void LostWakeUp()
     {

@@ -133,6 +133,49 @@ public class SimWorldTests
         Assert.Equal(SimOutcome.Deadlock, result.Outcome);
     }
 
+    [Fact]
+    public void A_thread_that_swallows_the_end_is_named_and_the_process_aborted()
+    {
+        (int exit, string output) = SplChild.Run("swallow", sim: true);
+        Assert.NotEqual(0, exit);
+        Assert.Contains("thread main#1 goes on after the end", output, StringComparison.Ordinal);
+    }
+
+    [SimFact]
+    public void Blocked_threads_write_down_their_stacks_on_request_and_go_on()
+    {
+        var mutex = new Kmutex("test_stacks");
+        SimResult Run(bool record) => SimWorld.Run(new SimOptions { Seed = 3 }, () =>
+        {
+            mutex.Enter();
+            Kthread blocked = Kthread.Start("blocked", TakeAndRelease);
+            Kthread sleeper = Kthread.Start("sleeper", static () => Kthread.Sleep(1_000_000));
+            Kthread.Sleep(10_000);
+            if (record)
+            {
+                SimWorld.RecordStacks();
+                Assert.Contains(nameof(TakeAndRelease), blocked.WaitStack, StringComparison.Ordinal);
+                Assert.Contains(nameof(Kthread.Sleep), sleeper.WaitStack, StringComparison.Ordinal);
+            }
+
+            Assert.Null(Kthread.Current.WaitStack);
+            mutex.Exit();
+            blocked.Join();
+            Assert.Null(blocked.WaitStack);
+            sleeper.Join();
+        });
+
+        SimResult with = Run(true);
+        Assert.Equal(SimOutcome.Completed, with.Outcome);
+        Assert.Equal(Run(false).ToString(), with.ToString());
+
+        void TakeAndRelease()
+        {
+            mutex.Enter();
+            mutex.Exit();
+        }
+    }
+
     [SimFact]
     public void A_lock_in_a_static_is_free_in_the_next_run()
     {

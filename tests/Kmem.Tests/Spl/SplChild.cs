@@ -24,8 +24,11 @@ public static class SplChild
             case ["throw"]:
                 Kthread.Start("doomed", () => throw new InvalidOperationException("planted")).Join();
                 return 0;
+            case ["swallow"]:
+                SimWorld.Run(new SimOptions { RecordStacks = false }, SimBodies.Swallow);
+                return 0;
             default:
-                Console.Error.WriteLine("usage: Kmem.Tests replay SEED | throw");
+                Console.Error.WriteLine("usage: Kmem.Tests replay SEED | throw | swallow");
                 return 2;
         }
     }
