@@ -90,7 +90,7 @@ public static class CommandLine
         root.Subcommands.Add(ImportCommand.Build(io));
         root.Subcommands.Add(HelperCommands.BuildMount(io));
         root.Subcommands.Add(HelperCommands.BuildUnmount());
-        root.Subcommands.Add(HelperCommands.BuildZdbSocket());
+        root.Subcommands.Add(ZdbCommand.Build(io));
         RefuseUnknownOptions(root);
         return root;
     }

@@ -1,11 +1,9 @@
 using System.CommandLine;
-using System.Net.Sockets;
 
 namespace ZfsLite.Cli;
 
 /// <summary>
-/// Hidden commands that scripts call: the helpers of mount(8) and umount(8), and a listening socket that Debian's zdb wants to
-/// find where the zfs-fuse daemon would be.
+/// Hidden commands that scripts call: the helpers of mount(8) and umount(8).
 /// </summary>
 internal static class HelperCommands
 {
@@ -38,30 +36,6 @@ internal static class HelperCommands
             return paths.Count == 1
                 ? UnmountCommand.Run(new CommandIo(Console.Out, Console.Error), paths[0])
                 : throw CliException.Usage("umount.fuse.zfslite: one directory is needed", "umount DIR");
-        });
-        return command;
-    }
-
-    /// <summary>zfslite zdb-socket PATH: listens there until the process is ended. zdb connects and never talks.</summary>
-    internal static Command BuildZdbSocket()
-    {
-        var command = new Command("zdb-socket", "Listens where zdb looks for the zfs-fuse daemon.") { Hidden = true };
-        Argument<string> path = new("path");
-        command.Arguments.Add(path);
-        command.SetAction(parsed =>
-        {
-            string socketPath = parsed.GetRequiredValue(path);
-            Directory.CreateDirectory(Path.GetDirectoryName(socketPath)!);
-            File.Delete(socketPath);
-            using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            listener.Bind(new UnixDomainSocketEndPoint(socketPath));
-            listener.Listen(8);
-            for (; listener.LocalEndPoint is not null;)
-            {
-                listener.Accept().Dispose();
-            }
-
-            return ExitCode.Ok;
         });
         return command;
     }
