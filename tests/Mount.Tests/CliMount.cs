@@ -27,10 +27,10 @@ internal sealed class CliMount : IDisposable
     internal string Mnt { get; }
 
     /// <summary>Makes the pool "tank".</summary>
-    internal void Create(string size = "256M", params string[] more) => Ok("create", "tank", Image, "--size", size, .. more);
+    internal void Create(string size = "256M", params string[] more) => Ok(["create", "tank", Image, "--size", size, .. more]);
 
     /// <summary>Mounts in the background.</summary>
-    internal void Mount(params string[] more) => Ok("mount", Image, Mnt, "--memory", "64M", "--background", .. more);
+    internal void Mount(params string[] more) => Ok(["mount", Image, Mnt, "--memory", "64M", "--background", .. more]);
 
     /// <summary>Unmounts; the pool is closed afterwards.</summary>
     internal void Unmount() => Ok("unmount", Mnt);

@@ -223,7 +223,7 @@ part_c() {
     saw "completed after $C_SECONDS s"
     saw "sleeping allocations turned away from reclaim:      $(counter turned_away)"
     saw "dips into the reserve:                              $(counter reserve_events)"
-    saw "atime-dirty znodes handed to the inactive queue:    $(counter inactive_queued)"
+    saw "atime-dirty znodes handed to the inactive queue:    $(counter znodes_inactive_queued)"
     zl unmount "$MNT"
     await_daemon 30
     [ "$CODE" = 0 ] || fail "the daemon ended with exit code $CODE: $(tail -n 5 "$OUT/daemon-fstrans.log")"
@@ -246,7 +246,7 @@ part_d() {
         printf "$row" "threads in the cycle" "$(cycle_length)" "-"
         printf "$row" "allocations turned away from reclaim" "0 (no marks)" "$(counter turned_away)"
         printf "$row" "dips into the reserve" "0 (for nobody)" "$(counter reserve_events)"
-        printf "$row" "znodes handed to the inactive queue" "0 (evicted in place)" "$(counter inactive_queued)"
+        printf "$row" "znodes handed to the inactive queue" "0 (evicted in place)" "$(counter znodes_inactive_queued)"
         printf "$row" "written" "-" "$(rate WRITE)"
         printf "$row" "pool afterwards: zfslite check, zdb -bcc" "clean, clean" "clean, clean"
     } | tee "$OUT/table.txt"

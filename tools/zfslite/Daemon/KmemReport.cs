@@ -39,9 +39,21 @@ internal static class KmemReport
             info.Counters[$"shrinker_{shrinker.Name}_stops"] = shrinker.Stops;
         }
 
-        _ = spa;
-        _ = zfsvfs;
+        Count(info.Counters, zfsvfs.Znodes.Stats);
+        info.Counters["checksum_errors"] = spa.ChecksumErrors;
         return info;
+    }
+
+    private static void Count(SortedDictionary<string, long> counters, in ZnodeCacheStats znodes)
+    {
+        counters["znodes"] = znodes.InMemory;
+        counters["znodes_unused"] = znodes.Unused;
+        counters["znodes_evicted_clean"] = znodes.EvictedClean;
+        counters["znodes_evicted_in_reclaim_with_tx"] = znodes.EvictedInReclaimWithTx;
+        counters["znodes_inactive_queued"] = znodes.HandedToInactiveQueue;
+        counters["znodes_inactive_waiting"] = znodes.InactiveQueued;
+        counters["znodes_inactive_drained"] = znodes.InactiveDrained;
+        counters["znodes_inactive_full"] = znodes.InactiveQueueFull;
     }
 
     private static void Count(SortedDictionary<string, long> counters, KmemStats stats)
