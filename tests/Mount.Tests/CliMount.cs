@@ -67,9 +67,15 @@ internal sealed class CliMount : IDisposable
     internal JsonElement Status() => JsonDocument.Parse(Ok("status", Mnt, "--json")).RootElement[0];
 
     /// <summary>Both judges: zfslite check and zdb -bcc.</summary>
-    internal void JudgesAreContent(string pool = "tank")
+    internal void JudgesAreContent()
     {
+        ZdbIsContent("tank");
         Ok("check", Image);
+    }
+
+    /// <summary>zdb -bcc, where it is installed.</summary>
+    internal void ZdbIsContent(string pool)
+    {
         if (ZfsFuseTools.Missing is null)
         {
             (int code, string output) = ZfsFuseTools.ZdbCheck(PoolDir, pool);

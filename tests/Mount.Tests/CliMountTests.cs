@@ -244,7 +244,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Equal("hello.txt", File.ResolveLinkTarget($"{_m.Mnt}/sym", false)!.Name);
         File.WriteAllText($"{_m.Mnt}/sub/new", new string('n', 300_000));
         _m.Unmount();
-        _m.JudgesAreContent("goldmini");
+        _m.ZdbIsContent("goldmini");
     }
 
     [RootMountFact]

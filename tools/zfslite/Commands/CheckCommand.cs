@@ -46,7 +46,7 @@ internal static class CheckCommand
             io.Out.WriteLine($"note: {CliException.OneLine(note)}");
         }
 
-        string walked = $"{result.Datasets} datasets, {result.Objects} objects, {result.Blocks} blocks, {ByteSize.Format(result.Bytes)}, txg {result.Txg}, {result.Seconds:F1} s";
+        string walked = $"{result.Datasets} datasets, {result.Objects} files, {result.Blocks} blocks, {ByteSize.Format(result.Bytes)}, txg {result.Txg}, {result.Seconds:F1} s";
         io.Out.WriteLine(result.Clean
             ? $"pool {result.Pool} is clean: {walked}"
             : $"pool {result.Pool} has {result.ErrorCount} error(s): {walked}");

@@ -18,7 +18,7 @@ public sealed class CheckInfo
     /// <summary>Bytes they have allocated.</summary>
     public long Bytes { get; set; }
 
-    /// <summary>Objects seen.</summary>
+    /// <summary>Files, directories and others looked at.</summary>
     public long Objects { get; set; }
 
     /// <summary>Datasets walked.</summary>
