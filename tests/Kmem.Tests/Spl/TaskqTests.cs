@@ -154,7 +154,7 @@ public class TaskqTests
         long start = Kclock.NowNs;
         foreach (long delay in new[] { 5, 1, 3, 2, 4 })
         {
-            long due = start + (delay * 2 * Ms);
+            long due = start + (delay * Ms / 3);
             queue.DispatchAt(new Entry(_ =>
             {
                 Assert.True(Kclock.NowNs >= due);
