@@ -14,10 +14,10 @@ internal static class LabCommand
     private const int ExitUsage = 2;
     private const int ExitDeadlock = 3;
 
-    private static readonly Option<KmemPolicy> s_policy = new("--policy")
+    private static readonly Option<string> s_policy = new("--policy")
     {
         Description = "none (2011), txcookie (2014) or fstrans (today)",
-        DefaultValueFactory = static _ => KmemPolicy.Fstrans,
+        DefaultValueFactory = static _ => Name(KmemPolicy.Fstrans),
     };
 
     private static readonly Option<ulong> s_seed = new("--seed")
@@ -52,6 +52,7 @@ internal static class LabCommand
     internal static int Run(string[] args)
     {
         s_backend.AcceptOnlyFromAmong("sim", "os");
+        s_policy.AcceptOnlyFromAmong([.. Enum.GetValues<KmemPolicy>().Select(Name)]);
         var recursive = new Command("recursive-tx", "Readers dirty atimes, writers allocate inside transactions: does a thread come to wait for itself?")
         {
             s_policy, s_seed, s_runs, s_backend, s_torture, s_svg, s_json,
@@ -61,7 +62,8 @@ internal static class LabCommand
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
-            Console.Error.WriteLine($"lab: {parsed.Errors[0].Message} Try: lab recursive-tx --help");
+            string what = string.Join(' ', parsed.Errors[0].Message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+            Console.Error.WriteLine($"lab: {what} Try: lab recursive-tx --help");
             return ExitUsage;
         }
 
@@ -74,7 +76,7 @@ internal static class LabCommand
         Environment.SetEnvironmentVariable("ZFSLITE_SPL", parsed.GetValue(s_backend));
         var options = new ScenarioOptions
         {
-            Policy = parsed.GetValue(s_policy),
+            Policy = Enum.Parse<KmemPolicy>(parsed.GetValue(s_policy)!, ignoreCase: true),
             Seed = parsed.GetValue(s_seed),
             Torture = parsed.GetValue(s_torture),
         };
@@ -138,7 +140,7 @@ internal static class LabCommand
             Count(table, "lowest free pages", memory.LowestFreePages);
         }
 
-        Count(table, "virtual time, ms", result.TimeNs / 1_000_000);
+        Count(table, "time, ms", result.TimeNs / 1_000_000);
         AnsiConsole.Write(table);
         if (result.Deadlock is not null)
         {
