@@ -2,7 +2,49 @@ using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
 
-/// <summary>The memory of the process: one arena, its reclaim, its policy.</summary>
+/// <summary>
+/// The memory of the process: one arena, its reclaim, its policy.
+/// <para>
+/// Everything that grows with the work lives in the arena, a memfd mapping of fixed size (<see cref="ArenaMapping"/>). Its
+/// 4 KiB pages are handed out by a buddy system (<see cref="MemoryNode"/>) behind three watermarks. Small objects come from
+/// slab caches (<see cref="KmemCache"/>) with a magazine per virtual CPU, kmem_alloc from caches of common sizes, large ones
+/// straight from pages; what can't be had in one piece is mapped together in a window behind the arena
+/// (<see cref="VmallocWindow"/>). Because the arena is bounded, somebody has to give memory back, and who does that, in which
+/// thread and with what right, is what this project is about:
+/// </para>
+/// <para>
+/// An allocation takes pages above low at once. Below low it wakes <see cref="Kswapd"/>. Below min a sleeping allocation
+/// reclaims in its own thread (<see cref="Reclaimer"/>): magazines and empty slabs first, then the shrinkers, which may enter
+/// the file system if the gfp mask says so (<see cref="Gfp"/>). The mask comes from the KM_* flags, the thread's mark
+/// (<see cref="Fstrans"/>) and the policy. KM_PUSHPAGE may use half of what lies below min, a thread inside reclaim all of it.
+/// If reclaim gave nothing, the thread waits for memory, which shows in the wait-for graph, and tries again.
+/// </para>
+/// <para>Invariants.</para>
+/// <para>
+/// 1. A sleeping allocation returns memory or, after <see cref="KmemOptions.OomTimeoutNs"/> in which nobody gave anything
+/// back, throws. It never returns null.
+/// 2. A thread inside reclaim never enters reclaim.
+/// 3. A mark takes IO and FS from every allocation of its thread, nested ones (slabs, page tables) included: the page
+/// allocator itself sees to it.
+/// 4. Under policy fstrans reclaim never waits for a transaction, and kswapd never enters the file system.
+/// 5. Every page is free, or in one allocation, or in one slab, or behind one mapping; free pages, slabs and objects add up
+/// (<see cref="DescribeLeaks"/>).
+/// 6. No path of alloc and free allocates on the GC heap, waits for another allocation, or holds a lock while it reclaims.
+/// </para>
+/// <para>
+/// Why the reserve is enough (fstrans). Those who ask with KM_PUSHPAGE are the holders of an assigned transaction and the
+/// quiesce and sync path; everybody else stops at min. What they need before they give memory back is bounded: the write
+/// throttle bounds the transactions, each has taken its data buffers before it was assigned, and the sync path writes in
+/// bounded batches. Reclaim on their behalf drops clean cached blocks, needs no transaction, and its own few allocations go
+/// to the bottom of the reserve, which nobody else touches.
+/// </para>
+/// <para>
+/// Lock order, outermost first: kmem_caches (only tried in reclaim) → kmem_cache → nothing; kmem_vmalloc, kmem_node,
+/// kmem_wait, kmem_shrinkers and kswapd are leaves. Magazines are entered by try alone, and may be held while kmem_cache is
+/// taken. Shrinkers run with none of them held. The pseudo-lock fs_reclaim (<see cref="FsReclaim"/>) comes after every lock
+/// under which an unmarked sleeping allocation is made, and before every lock that a shrinker takes.
+/// </para>
+/// </summary>
 public sealed class KmemSystem
 {
     private static KmemSystem? s_current;

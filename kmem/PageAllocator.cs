@@ -19,7 +19,7 @@ internal sealed unsafe class PageAllocator
     private const int FreeRounds = 8;
     private const long MinWaitNs = 1_000_000;
     private const long MaxWaitNs = 50_000_000;
-    private const int WarnRounds = 32;
+    private const int WarnRounds = 16;
     private const long WarnWindowNs = 60_000_000_000;
     private const int WarnsPerWindow = 5;
 

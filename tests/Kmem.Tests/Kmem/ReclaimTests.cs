@@ -179,7 +179,7 @@ public sealed unsafe class ReclaimTests
                     }
                 });
             },
-            KmemWorld.Options(oomNs: SplPlatform.IsSimulated ? 2_000_000_000 : 1_700_000_000, warn: warnings.Add));
+            KmemWorld.Options(oomNs: 3_000_000_000, warn: warnings.Add));
         Assert.Equal(5, warnings.Count);
         Assert.Contains("stalled", warnings[0], StringComparison.Ordinal);
     }
