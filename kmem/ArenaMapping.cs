@@ -16,11 +16,15 @@ internal sealed unsafe class ArenaMapping
     /// <summary>Words of <see cref="SlabBits"/> for each arena page: a bit for every 8 bytes.</summary>
     internal const int BitWordsPerPage = PageSize / 8 / 64;
 
+    // Base and window are aligned to the largest block, so that blocks are aligned to their size in bytes too.
+    private const int AlignPages = MemoryNode.MaxPages;
     private const ulong SimulatorBase = 0x2000_0000_0000;
 
     private static ArenaMapping? s_cached;
 
     private readonly int _fd;
+    private byte* _reserved;
+    private nuint _reservedBytes;
     private bool _inUse;
 
     private ArenaMapping(long arenaBytes)
@@ -28,8 +32,7 @@ internal sealed unsafe class ArenaMapping
         ArenaPages = (int)(arenaBytes >> PageShift);
         WindowPages = 1 << (int)Math.Max(12, Math.Ceiling(Math.Log2(ArenaPages)) + 1);
 
-        // The window is a buddy system of its own; its first page index must be aligned to its largest block.
-        WindowStart = (ArenaPages + WindowPages - 1) & -WindowPages;
+        WindowStart = (ArenaPages + AlignPages - 1) & -AlignPages;
         TotalPages = WindowStart + WindowPages;
         Pages = new PageDesc[TotalPages];
         SlabBits = new ulong[ArenaPages * BitWordsPerPage];
@@ -161,18 +164,22 @@ internal sealed unsafe class ArenaMapping
         byte* want = SplPlatform.IsSimulated ? (byte*)SimulatorBase : null;
         int flags = PosixMemory.MapPrivate | PosixMemory.MapAnonymous | PosixMemory.MapNoReserve
             | (SplPlatform.IsSimulated ? PosixMemory.MapFixedNoReplace : 0);
-        byte* got = PosixMemory.Mmap(want, (nuint)TotalPages << PageShift, PosixMemory.ProtNone, flags, -1, 0);
+        nuint length = (nuint)(TotalPages + AlignPages) << PageShift;
+        byte* got = PosixMemory.Mmap(want, length, PosixMemory.ProtNone, flags, -1, 0);
         if (got == PosixMemory.Failed)
         {
             throw new InvalidOperationException($"address space for {TotalPages} pages: {PosixMemory.LastError()}");
         }
 
-        return got;
+        _reserved = got;
+        _reservedBytes = length;
+        const nuint align = (nuint)AlignPages << PageShift;
+        return (byte*)(((nuint)got + align - 1) & ~(align - 1));
     }
 
     private void Dispose()
     {
-        _ = PosixMemory.Munmap(Base, (nuint)TotalPages << PageShift);
+        _ = PosixMemory.Munmap(_reserved, _reservedBytes);
         _ = PosixMemory.Close(_fd);
     }
 }

@@ -16,14 +16,9 @@ internal sealed class BuddyAllocator
     private readonly int[] _heads;
     private readonly int[] _counts;
 
-    /// <summary>Makes a buddy system with every page free. <paramref name="start"/> is aligned to 2^maxOrder pages.</summary>
+    /// <summary>Makes a buddy system with every page free. Blocks are aligned relative to <paramref name="start"/>.</summary>
     internal BuddyAllocator(PageDesc[] pages, int start, int count, int maxOrder)
     {
-        if ((start & ((1 << maxOrder) - 1)) != 0)
-        {
-            throw new InvalidOperationException($"buddy range starts at page {start}, not aligned to order {maxOrder}");
-        }
-
         _pages = pages;
         _start = start;
         _end = start + count;
@@ -106,7 +101,7 @@ internal sealed class BuddyAllocator
         FreePages += count;
         while (page < end)
         {
-            int order = Math.Min(_maxOrder, Math.Min(BitOperations.TrailingZeroCount(page), BitOperations.Log2((uint)(end - page))));
+            int order = Math.Min(_maxOrder, Math.Min(BitOperations.TrailingZeroCount(page - _start), BitOperations.Log2((uint)(end - page))));
             FreeBlock(page, order);
             page += 1 << order;
         }
@@ -131,14 +126,14 @@ internal sealed class BuddyAllocator
     {
         while (order < _maxOrder)
         {
-            int buddy = page ^ (1 << order);
-            if (buddy < _start || buddy + (1 << order) > _end || _pages[buddy].Kind != PageKind.Free || _pages[buddy].Order != order)
+            int buddy = _start + ((page - _start) ^ (1 << order));
+            if (buddy + (1 << order) > _end || _pages[buddy].Kind != PageKind.Free || _pages[buddy].Order != order)
             {
                 break;
             }
 
             Remove(buddy, order);
-            page &= ~(1 << order);
+            page = Math.Min(page, buddy);
             order++;
         }
 

@@ -8,8 +8,8 @@ public sealed class KmemOptions
     /// <summary>The smallest arena: 16 MiB.</summary>
     public const long MinArenaBytes = 16L << 20;
 
-    /// <summary>The largest arena: 1 TiB.</summary>
-    public const long MaxArenaBytes = 1L << 40;
+    /// <summary>The largest arena: 64 GiB. Its page descriptors then take some 2 GiB of address space.</summary>
+    public const long MaxArenaBytes = 64L << 30;
 
     /// <summary>Size of the arena in bytes. 16 MiB at least.</summary>
     public long ArenaBytes { get; init; } = 256L << 20;

@@ -138,10 +138,12 @@ public sealed class KmemSystem
         if (options.ArenaBytes < KmemOptions.MinArenaBytes || options.ArenaBytes > KmemOptions.MaxArenaBytes)
         {
             throw new ArgumentException(
-                $"an arena of {options.ArenaBytes} bytes: {KmemOptions.MinArenaBytes >> 20} MiB is the least, {KmemOptions.MaxArenaBytes >> 40} TiB the most",
+                $"an arena of {options.ArenaBytes} bytes: {KmemOptions.MinArenaBytes >> 20} MiB is the least, {KmemOptions.MaxArenaBytes >> 30} GiB the most",
                 nameof(options));
         }
 
+        ArgumentOutOfRangeException.ThrowIfNegative(options.TortureReclaim);
+        _ = Watermarks.Compute((int)(options.ArenaBytes / ArenaMapping.PageSize), options.MinFreeBytes);
         return s_current = new KmemSystem(options);
     }
 

@@ -4,7 +4,7 @@ namespace ZfsLite.Kmem;
 
 /// <summary>
 /// --torture-reclaim N: one in N unmarked sleeping allocations runs the shrinkers with the mask it has, so that a rare event
-/// becomes a daily one. Counted per virtual CPU, without randomness: a simulated run repeats exactly.
+/// becomes a daily one. One in N marked ones counts as turned away. Counted per virtual CPU, without randomness: a simulated run repeats exactly.
 /// </summary>
 internal sealed class TortureReclaim
 {
@@ -27,15 +27,25 @@ internal sealed class TortureReclaim
     /// <summary>Called by every allocation when the rate is not 0.</summary>
     internal void Point(KmFlags flags, Kthread self)
     {
-        if ((flags & KmFlags.NoSleep) != 0 || Gfp.IsMarked(_system.Policy, self.Flags) || Reclaimer.InReclaim(self))
+        if ((flags & KmFlags.NoSleep) != 0 || Reclaimer.InReclaim(self))
         {
             return;
         }
 
-        ref int count = ref _counts[self.Cpu * Stride];
-        if (++count >= Rate)
+        bool marked = Gfp.IsMarked(_system.Policy, self.Flags);
+        ref int count = ref _counts[(self.Cpu * Stride) + (marked ? 1 : 0)];
+        if (++count < Rate)
         {
-            count = 0;
+            return;
+        }
+
+        count = 0;
+        if (marked)
+        {
+            Katomic.Increment(ref _system.Counters.TurnedAway);
+        }
+        else
+        {
             _system.Reclaimer.Torture(Gfp.Convert(flags, _system.Policy, self.Flags), self);
         }
     }

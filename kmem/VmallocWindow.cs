@@ -116,6 +116,7 @@ internal sealed class VmallocWindow
 
     private int TakeAddresses(int pages)
     {
+        long deadline = Kclock.NowNs + _system.Options.OomTimeoutNs;
         while (true)
         {
             _lock.Enter();
@@ -132,17 +133,28 @@ internal sealed class VmallocWindow
                 return at;
             }
 
-            Kthread.Sleep(BudgetWaitNs);
+            WaitForBudget(deadline);
         }
     }
 
     private void TakeMapping()
     {
+        long deadline = Kclock.NowNs + _system.Options.OomTimeoutNs;
         while (Katomic.Increment(ref _mappings) > MaxMappings)
         {
             Katomic.Decrement(ref _mappings);
-            Kthread.Sleep(BudgetWaitNs);
+            WaitForBudget(deadline);
         }
+    }
+
+    private void WaitForBudget(long deadlineNs)
+    {
+        if (Kclock.NowNs >= deadlineNs)
+        {
+            throw new KmemExhaustedException($"vmalloc: no addresses or mappings left; {UsedPages} pages in {Mappings} mappings");
+        }
+
+        Kthread.Sleep(BudgetWaitNs);
     }
 
     private void AddRun(int page, int order, PageKind kind, ref int runs)

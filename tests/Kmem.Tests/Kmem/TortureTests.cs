@@ -37,6 +37,7 @@ public sealed unsafe class TortureTests
             Kthread.Current.Flags = saved;
             KmemStats stats = KmemStats.Snapshot();
             Assert.Equal(runs, stats.TortureRuns);
+            Assert.Equal(marked && policy != KmemPolicy.None ? 20 : 0, stats.TurnedAway);
             Assert.Equal(runs, hoard.Calls.Count);
             Assert.Equal(runs * 16, stats.ObjectsReclaimed);
             Assert.All(hoard.Calls, c => Assert.Equal(mayEnterFs, c.Control.MayEnterFs));

@@ -19,6 +19,8 @@ public sealed class WatermarkTests
     {
         Assert.Equal(new Watermarks(100, 125, 150), Watermarks.Compute(4096, 100 * 4096));
         _ = Assert.Throws<ArgumentException>(static () => Watermarks.Compute(4096, 1025 * 4096));
+        _ = Assert.Throws<ArgumentException>(static () => KmemSystem.Init(new KmemOptions { ArenaBytes = 16 << 20, MinFreeBytes = 8 << 20 }));
+        KmemWorld.Run(static system => Assert.Equal(128, system.Watermarks.Min));
     }
 
     [Theory]
