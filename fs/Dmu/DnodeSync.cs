@@ -12,6 +12,7 @@ public sealed unsafe partial class Dnode
         if (change.Freed)
         {
             DropDirtyBlocks(change);
+            DropBonus(change);
             if (!change.Allocated)
             {
                 FreeTree(0, ulong.MaxValue, sync);
@@ -259,6 +260,11 @@ public sealed unsafe partial class Dnode
         Buffer.MemoryCopy(source, target, room, length);
         _phys->BonusLength = (ushort)length;
         StructLock.Exit();
+        DropBonus(change);
+    }
+
+    private void DropBonus(DnodeChange change)
+    {
         if (change.Bonus is not null)
         {
             Objset.Spa.BonusCache.Free(change.Bonus);

@@ -58,8 +58,10 @@ public sealed unsafe partial class Zfsvfs
         _txg = os.Txg;
         IsReadOnly = readOnly;
         Atime = atime;
-        long unused = KmemSystem.Current.ArenaBytes / (16 * 1024);
-        _cache = new ZnodeCache(this, os, (int)Math.Clamp(unused, 256, 65536));
+
+        // A bound for the managed side of a znode alone; as with inodes, it is reclaim that keeps the cache small.
+        long unused = KmemSystem.Current.ArenaBytes / 4096;
+        _cache = new ZnodeCache(this, os, (int)Math.Clamp(unused, 1024, 32768));
     }
 
     /// <summary>Object number of the root directory.</summary>
