@@ -186,6 +186,11 @@ public sealed unsafe class PoolReader : IDisposable
             throw new ZfsException(Errno.EOPNOTSUPP, $"{io.Path}: {reason}");
         }
 
+        if (config.Tops.Count == 0)
+        {
+            throw new ZfsException(Errno.EIO, $"{io.Path}: the label of pool '{config.Name}' describes no vdev");
+        }
+
         if (scan.SeenBigEndian && !scan.HasUberblock)
         {
             throw new ZfsException(Errno.EOPNOTSUPP, $"{io.Path}: pool '{config.Name}' was written by a big-endian machine, which is not supported");

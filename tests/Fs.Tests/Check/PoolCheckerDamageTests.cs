@@ -101,7 +101,7 @@ public sealed unsafe class PoolCheckerDamageTests : IDisposable
         }
 
         Assert.InRange(sectors.Count, 500, 2000);
-        for (int i = 0; i < sectors.Count; i += 3)
+        for (int i = 0; i < sectors.Count; i += 11)
         {
             long at = (long)(sectors[i] + Vdev.DataStart) + (i * 37 % 512);
             Flip(io, at, 0x10);
