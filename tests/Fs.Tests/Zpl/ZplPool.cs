@@ -158,6 +158,11 @@ internal sealed unsafe class ZplPool : IDisposable
     internal void Judge()
     {
         Shut();
+        using (PoolReader pool = PoolReader.Open([_disk.Clone()]))
+        {
+            Assert.Empty(PoolChecker.Run(pool).Findings);
+        }
+
         if (ZfsFuseTools.Missing is null)
         {
             string folder = Directory.CreateTempSubdirectory("zfslite-zpl-").FullName;
