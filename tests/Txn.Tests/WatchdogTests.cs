@@ -5,13 +5,15 @@ namespace ZfsLite.Tests.Txn;
 
 public sealed class WatchdogTests
 {
-    private static readonly WatchdogOptions s_fast = new()
+    private static readonly WatchdogOptions s_fast = Fast(reportsPerMinute: 3);
+
+    private static WatchdogOptions Fast(int reportsPerMinute) => new()
     {
         IntervalNs = 20_000_000,
         LimitNs = 150_000_000,
         SettleNs = 30_000_000,
         MinCycleAgeNs = 100_000_000,
-        SlowReportsPerMinute = 3,
+        SlowReportsPerMinute = reportsPerMinute,
     };
 
     [Fact]
@@ -45,7 +47,7 @@ public sealed class WatchdogTests
     {
         var deadlocks = new List<DeadlockReport>();
         var slow = new List<SlowWait>();
-        var dog = new Watchdog(s_fast) { OnDeadlock = deadlocks.Add, OnSlowWait = slow.Add };
+        var dog = new Watchdog(Fast(reportsPerMinute: 1000)) { OnDeadlock = deadlocks.Add, OnSlowWait = slow.Add };
         dog.Start();
         DmuTx tx = DmuTx.Create(engine);
         Assert.Equal(0, tx.Assign(TxAssign.Wait));
