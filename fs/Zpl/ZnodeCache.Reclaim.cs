@@ -38,6 +38,9 @@ public sealed unsafe partial class ZnodeCache
     /// <inheritdoc/>
     public long Scan(in ShrinkControl control, long toScan)
     {
+        // Under fstrans even an unmarked thread does not wait for a txg in here: the page that it is asked for may be the one that the
+        // txg needs.
+        bool inPlace = control.MayEnterFs && KmemSystem.Current.Policy != KmemPolicy.Fstrans;
         long freed = 0;
         for (long i = 0; i < toScan; i++)
         {
@@ -54,7 +57,7 @@ public sealed unsafe partial class ZnodeCache
             }
 
             RemoveFromList(z);
-            freed += Evict(z, control.MayEnterFs) ? 1 : 0;
+            freed += Evict(z, inPlace) ? 1 : 0;
         }
 
         return freed;

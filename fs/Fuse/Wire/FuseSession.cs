@@ -218,6 +218,8 @@ public sealed unsafe class FuseSession
 
     private void Work(Worker worker)
     {
+        // The kernel may be waiting for this thread to clean its pages: marked for life under policy fstrans.
+        Kthread.Current.Flags |= Fstrans.WorkerFlags;
         _transport.EnterWorker();
         try
         {
