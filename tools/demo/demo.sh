@@ -12,7 +12,7 @@ readonly ROOT ZFSLITE OUT SEED
 readonly MNT="$OUT/mnt" POOLS="$OUT/pool" SRC="$OUT/src"
 readonly IMG="$POOLS/demo.img" LAB="$OUT/lab/lab.img"
 readonly SVG="$OUT/deadlock.svg" REPORT="$OUT/deadlock.txt"
-readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=40
+readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=60
 readonly EXIT_DEADLOCK=75
 readonly SMALL_JOBS=4 SMALL_FILES=3000
 
@@ -129,28 +129,18 @@ make_lab() {
     step "make a pool with $((SMALL_JOBS * SMALL_FILES)) small files"
     zl create lab "$LAB" --size 1G
     zl mount "$LAB" "$MNT" -o noatime --memory 128M --background
-    local job file
-    for job in $(seq "$SMALL_JOBS"); do
-        mkdir -p "$MNT/small/$job"
-        for file in $(seq "$SMALL_FILES"); do
-            printf 'file %d of %d\n' "$file" "$job" >"$MNT/small/$job/$file"
-        done
-    done
+    mkdir -p "$MNT/small"
+    fio "${SMALL_READERS[@]}" --directory="$MNT/small" --create_only=1 >"$OUT/fio-make.log" 2>&1 || fail "fio: $(tail -n 5 "$OUT/fio-make.log" | cut -c1-200)"
     mkdir -p "$MNT/big"
     zl unmount "$MNT"
 }
 
-# lab_work LOG: readers of small files past the page cache, and writers; ends after LAB_SECONDS, or when the mount breaks.
+# lab_work LOG: readers that open, read past the page cache and close every small file over and over, and writers; ends after
+# LAB_SECONDS, or when the mount breaks.
 lab_work() {
-    local job list
-    local -a readers=()
-    for job in $(seq "$SMALL_JOBS"); do
-        list="$(seq -s: -f "small/$job/%.0f" 1 "$SMALL_FILES")"
-        readers+=(--name="read$job" --new_group --rw=randread --bs=512 --filesize=512 --direct=1 --openfiles=8 --file_service_type=random:1 --filename="$list")
-    done
-    timeout --kill-after=5 $((LAB_SECONDS + 30)) fio --directory="$MNT" --randseed="$SEED" --time_based --runtime="$LAB_SECONDS" --group_reporting \
-        "${readers[@]}" \
-        --name=write --new_group --rw=randwrite --bs=64k --size=48m --numjobs=3 --directory="$MNT/big" --fsync=64 >"$1" 2>&1
+    timeout --kill-after=5 $((LAB_SECONDS + 30)) fio --randseed="$SEED" --runtime="$LAB_SECONDS" --group_reporting \
+        "${SMALL_READERS[@]}" --directory="$MNT/small" \
+        --name=write --new_group --time_based --rw=randwrite --bs=64k --size=48m --numjobs=3 --directory="$MNT/big" --fsync=64 >"$1" 2>&1
 }
 
 # start_foreground POLICY: the daemon as a child, so that its exit code is seen. Its output goes to a log.
