@@ -6,6 +6,7 @@ namespace ZfsLite.Fs;
 public sealed partial class Spa
 {
     private const int PassesMax = 256;
+    private const int CompressPasses = 8;
 
     /// <summary>MOS passes that the last written txg took.</summary>
     public int LastPasses { get; private set; }
@@ -102,8 +103,8 @@ public sealed partial class Spa
                 throw new InvalidOperationException($"txg {tx.Txg}: the MOS does not converge after {PassesMax} passes");
             }
 
-            // From the second pass on sizes must not change, or blocks could not be rewritten in place.
-            _sync.Sync(Mos, tx, ref _rootBp, compressMetadata: pass == 1);
+            // A block that shrinks is padded to the size it had and so stays in place; one that keeps growing is stored uncompressed in the end.
+            _sync.Sync(Mos, tx, ref _rootBp, compressMetadata: pass <= CompressPasses);
             if (_sync.UsedDelta != 0 || _sync.CompressedDelta != 0 || _sync.UncompressedDelta != 0)
             {
                 MosDir.DidUse(DslDirPhys.UsedHead, _sync.UsedDelta, _sync.CompressedDelta, _sync.UncompressedDelta);

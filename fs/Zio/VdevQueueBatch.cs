@@ -8,7 +8,7 @@ namespace ZfsLite.Fs;
 /// </summary>
 internal sealed class VdevQueueBatch : TaskqEntry
 {
-    internal const int MaxIos = 4096;
+    internal const int MaxIos = 2000;
 
     private const int MaxCallBytes = 1 << 20;
 
