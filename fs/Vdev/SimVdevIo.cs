@@ -67,6 +67,12 @@ public sealed unsafe class SimVdevIo : IVdevIo
     /// <summary>One write in this many has a bit flipped on its way to the disk; 0: none.</summary>
     public int FlipWriteBitOneIn { get; set; }
 
+    /// <summary>Flushes report success and make nothing durable, as the worst disks do.</summary>
+    public bool LiesAboutFlush { get; set; }
+
+    /// <summary>Called before each write and flush, with the disk itself, by the thread that does it.</summary>
+    public Action<SimVdevIo>? BeforeChange { get; set; }
+
     /// <summary>Time of an I/O, nanoseconds: it sleeps that long.</summary>
     public long LatencyNs { get; set; }
 
@@ -147,6 +153,22 @@ public sealed unsafe class SimVdevIo : IVdevIo
         }
     }
 
+    /// <summary>What a crash at this moment would leave, for a seed: a copy; the disk itself goes on.</summary>
+    public MemoryVdevIo CrashImage(ulong seed)
+    {
+        lock (_lock)
+        {
+            var twin = new SimVdevIo(_durable, seed);
+            foreach (Pending p in _pending)
+            {
+                twin._pending.Add(p);
+            }
+
+            twin.Crash();
+            return twin._durable;
+        }
+    }
+
     /// <summary>Flips bits of stored bytes: silent corruption.</summary>
     public void Corrupt(long offset, byte xor)
     {
@@ -187,6 +209,7 @@ public sealed unsafe class SimVdevIo : IVdevIo
     public int Write(long offset, ReadOnlySpan<IoSegment> segments)
     {
         Delay();
+        BeforeChange?.Invoke(this);
         lock (_lock)
         {
             if (Fails())
@@ -229,6 +252,7 @@ public sealed unsafe class SimVdevIo : IVdevIo
     public int Flush()
     {
         Delay();
+        BeforeChange?.Invoke(this);
         lock (_lock)
         {
             if (Fails())
@@ -240,6 +264,11 @@ public sealed unsafe class SimVdevIo : IVdevIo
             if (PowerGoes())
             {
                 return Errno.EIO;
+            }
+
+            if (LiesAboutFlush)
+            {
+                return 0;
             }
 
             foreach (Pending p in _pending)
