@@ -3,7 +3,7 @@ using Mono.Unix.Native;
 using Xunit;
 using ZfsLite.TestKit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>
 /// File handles as an NFS server uses them, with the kernel's memory of the file evicted between naming and opening: a test

@@ -1,6 +1,6 @@
 using Xunit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>A fact that mounts for real; skipped, saying so, where the machine can't.</summary>
 [AttributeUsage(AttributeTargets.Method)]

@@ -5,7 +5,7 @@ using ZfsLite.Fs;
 using ZfsLite.Kmem.Spl;
 using ZfsLite.TestKit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>Mounting, unmounting in every way, handles, and errors, on a real mount of the file system in memory.</summary>
 [Collection("Mount")]

@@ -1,7 +1,7 @@
 using ZfsLite.Fs;
 using ZfsLite.TestKit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>The file system in memory on a real mount.</summary>
 public sealed class MemFsMount : IDisposable

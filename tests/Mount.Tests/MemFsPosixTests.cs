@@ -1,7 +1,7 @@
 using Xunit;
 using ZfsLite.TestKit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>The POSIX suite on the file system in memory: what fails here is the FUSE door's own.</summary>
 [Collection("Mount")]

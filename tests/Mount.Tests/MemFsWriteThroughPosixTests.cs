@@ -1,7 +1,7 @@
 using Xunit;
 using ZfsLite.TestKit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>The POSIX suite without the writeback cache, and with pages dropped at each open, as atime=on does.</summary>
 [Collection("Mount")]

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>System calls that Mono.Posix lacks.</summary>
 internal static unsafe partial class PosixLibc

@@ -1,7 +1,7 @@
 using Mono.Unix.Native;
 using Xunit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <content>Data: offsets, holes, truncation, appending, mapping, several threads.</content>
 public abstract partial class PosixSuite
@@ -105,9 +105,11 @@ public abstract partial class PosixSuite
         Assert.True(StatOf(At("f")).st_blocks < 10_000);
 
         fd = OpenFile("f", OpenFlags.O_RDONLY);
-        long data = PosixLibc.Lseek(fd, 0, PosixLibc.SeekData);
-        Assert.InRange(data, 1, far);
-        Assert.Equal(0, PosixLibc.Lseek(fd, 0, PosixLibc.SeekHole));
+
+        // The first block may be stored, as its size was settled by the first write.
+        long hole = PosixLibc.Lseek(fd, 0, PosixLibc.SeekHole);
+        Assert.InRange(hole, 0, 1 << 20);
+        Assert.InRange(PosixLibc.Lseek(fd, hole, PosixLibc.SeekData), far - (1 << 20), far);
         Assert.Equal(far + 3, PosixLibc.Lseek(fd, far, PosixLibc.SeekHole));
         Assert.Equal(-1, PosixLibc.Lseek(fd, far + 3, PosixLibc.SeekData));
         Syscall.close(fd);

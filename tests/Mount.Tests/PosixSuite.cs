@@ -2,7 +2,7 @@ using System.Text;
 using Mono.Unix.Native;
 using Xunit;
 
-namespace Mount.Tests;
+namespace ZfsLite.Tests.Mount;
 
 /// <summary>
 /// What POSIX promises of a file system, as tests on a directory: derive, say which directory, and every test runs there.

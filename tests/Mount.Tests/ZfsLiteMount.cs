@@ -1,0 +1,93 @@
+using System.Diagnostics;
+
+namespace ZfsLite.Tests.Mount;
+
+/// <summary>
+/// A pool of its own, mounted by the command as a daemon, for a class of tests. At the end it is unmounted, and zdb, where it
+/// is installed, must find neither a leak nor a bad checksum.
+/// </summary>
+public class ZfsLiteMount : IDisposable
+{
+    private const string Pool = "mounttest";
+
+    private readonly CliRunDirectory _dir = new();
+    private readonly string? _mounted;
+
+    /// <summary>Makes the pool and mounts it, where that is possible.</summary>
+    public ZfsLiteMount()
+        : this([], [])
+    {
+    }
+
+    internal ZfsLiteMount(string[] createOptions, string[] mountOptions)
+    {
+        Path = Directory.CreateDirectory(_dir.File("mnt")).FullName;
+        if (FuseFactAttribute.Reason() is not null)
+        {
+            return;
+        }
+
+        Directory.CreateDirectory(_dir.File("dev"));
+        Must(["create", Pool, _dir.File("dev/pool.img"), "--size", "2G", .. createOptions]);
+        Must(["mount", _dir.File("dev/pool.img"), Path, "--background", .. mountOptions]);
+        _mounted = Path;
+    }
+
+    /// <summary>The mount point.</summary>
+    public string Path { get; }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        try
+        {
+            if (_mounted is not null)
+            {
+                Unmount(_mounted);
+                Judge();
+            }
+        }
+        finally
+        {
+            _dir.Dispose();
+            GC.SuppressFinalize(this);
+        }
+    }
+
+    internal void Must(string[] arguments)
+    {
+        CliResult result = _dir.RunProcess(arguments);
+        if (result.ExitCode != 0)
+        {
+            throw new InvalidOperationException($"zfslite {string.Join(' ', arguments)}: exit {result.ExitCode}: {result.Error}{result.Output}");
+        }
+    }
+
+    private void Unmount(string path)
+    {
+        try
+        {
+            Must(["unmount", path]);
+        }
+        catch (InvalidOperationException)
+        {
+            // A test that failed may have left a file open.
+            _dir.Start("fusermount3", ["-u", "-z", path]);
+            throw;
+        }
+    }
+
+    private void Judge()
+    {
+        if (!File.Exists("/usr/sbin/zdb") && !File.Exists("/sbin/zdb"))
+        {
+            return;
+        }
+
+        CliResult result = _dir.Start("zdb", ["-U", "/nonexistent", "-bcc", "-e", "-p", _dir.File("dev"), Pool], 120);
+        if (result.ExitCode != 0 || !result.Output.Contains("No leaks", StringComparison.Ordinal))
+        {
+            throw new InvalidDataException($"zdb: exit {result.ExitCode}\n{result.Output}\n{result.Error}");
+        }
+    }
+}
