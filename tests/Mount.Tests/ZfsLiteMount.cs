@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using ZfsLite.TestKit;
 
 namespace ZfsLite.Tests.Mount;
 
@@ -79,15 +79,15 @@ public class ZfsLiteMount : IDisposable
 
     private void Judge()
     {
-        if (!File.Exists("/usr/sbin/zdb") && !File.Exists("/sbin/zdb"))
+        if (ZfsFuseTools.Missing is not null)
         {
             return;
         }
 
-        CliResult result = _dir.Start("zdb", ["-U", "/nonexistent", "-bcc", "-e", "-p", _dir.File("dev"), Pool], 120);
-        if (result.ExitCode != 0 || !result.Output.Contains("No leaks", StringComparison.Ordinal))
+        (int exitCode, string output) = Zdb.Check(_dir.File("dev"), Pool);
+        if (!Zdb.IsClean(exitCode, output))
         {
-            throw new InvalidDataException($"zdb: exit {result.ExitCode}\n{result.Output}\n{result.Error}");
+            throw new InvalidDataException($"zdb: exit {exitCode}\n{output}");
         }
     }
 }
