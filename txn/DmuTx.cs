@@ -54,6 +54,18 @@ public sealed class DmuTx
         _ => KmFlags.Sleep,
     };
 
+    /// <summary>As <see cref="AllocFlags"/>, for code that has no transaction at hand: what the calling thread holds decides.</summary>
+    public static KmFlags CurrentAllocFlags
+    {
+        get
+        {
+            Kthread self = Kthread.Current;
+            bool waitedFor = (self.Flags & ThreadFlags.SyncPath) != 0
+                || (self.TxState is TxThreadState { AssignedCount: > 0 } && KmemSystem.Current.Policy == KmemPolicy.Fstrans);
+            return waitedFor ? KmFlags.PushPage : KmFlags.Sleep;
+        }
+    }
+
     /// <summary>Next in the owner's free list.</summary>
     internal DmuTx? NextFree { get; set; }
 

@@ -611,7 +611,7 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         db ??= new Dbuf();
         if (db.Charge is null)
         {
-            db.Charge = _dbufCache.Alloc(DmuMemory.Flags);
+            db.Charge = _dbufCache.Alloc(DmuTx.CurrentAllocFlags);
         }
 
         return db;

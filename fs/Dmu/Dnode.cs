@@ -166,7 +166,7 @@ public sealed unsafe partial class Dnode : TxHoldable
     /// <summary>Sets up a pooled dnode for an object. <paramref name="phys"/> null: a new object.</summary>
     internal void Attach(Objset os, ulong obj, DnodePhys* phys)
     {
-        byte* native = os.Spa.DnodeCache.Alloc(DmuMemory.Flags);
+        byte* native = os.Spa.DnodeCache.Alloc(DmuTx.CurrentAllocFlags);
         _phys = (DnodePhys*)native;
         Bonus = native + DnodePhys.SizeOf;
         new Span<byte>(native, NativeBytes).Clear();

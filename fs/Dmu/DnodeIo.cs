@@ -290,7 +290,7 @@ public sealed unsafe partial class Dnode
             throw new ZfsException(Errno.EIO, $"{db}: block pointer says {bp.LogicalSize} bytes, the object {size}");
         }
 
-        byte* data = arc.AllocBuffer(size, DmuMemory.Flags);
+        byte* data = arc.AllocBuffer(size, DmuTx.CurrentAllocFlags);
         if (stored)
         {
             int error = Objset.Spa.ReadBlock(bp, data);

@@ -12,7 +12,7 @@ readonly ROOT ZFSLITE OUT SEED
 readonly MNT="$OUT/mnt" POOLS="$OUT/pool" SRC="$OUT/src"
 readonly IMG="$POOLS/demo.img" LAB="$OUT/lab/lab.img"
 readonly SVG="$OUT/deadlock.svg" REPORT="$OUT/deadlock.txt"
-readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=60
+readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=40
 readonly EXIT_DEADLOCK=75
 readonly SMALL_JOBS=4 SMALL_FILES=3000
 
@@ -135,10 +135,10 @@ make_lab() {
     zl unmount "$MNT"
 }
 
-# lab_work LOG: readers that open, read past the page cache and close every small file over and over, and writers; ends after
-# LAB_SECONDS, or when the mount breaks.
+# lab_work LOG SECONDS: readers that open, read past the page cache and close every small file over and over, and writers; ends
+# after that time, or when the mount breaks.
 lab_work() {
-    timeout --kill-after=5 $((LAB_SECONDS + 30)) fio --randseed="$SEED" --runtime="$LAB_SECONDS" --group_reporting \
+    timeout --kill-after=5 $(($2 + 30)) fio --randseed="$SEED" --runtime="$2" --group_reporting \
         "${SMALL_READERS[@]}" --directory="$MNT/small" \
         --name=write --new_group --time_based --rw=randwrite --bs=64k --size=48m --numjobs=3 --directory="$MNT/big" --fsync=64 >"$1" 2>&1
 }
@@ -175,7 +175,7 @@ part_b() {
     step "4 fio readers (O_DIRECT: every read changes an atime) and 3 writers; no injection, no torture"
     start_foreground none
     local started=$SECONDS fio_pid
-    lab_work "$OUT/fio-b.log" &
+    lab_work "$OUT/fio-b.log" "$DEADLOCK_SECONDS_MAX" &
     fio_pid=$!
     await_daemon "$DEADLOCK_SECONDS_MAX"
     B_SECONDS=$((SECONDS - started))
@@ -207,7 +207,7 @@ part_c() {
     start_sampler "$pid"
     step "the same readers and writers for $LAB_SECONDS s"
     local started=$SECONDS
-    lab_work "$OUT/fio-c.log" || fail "fio: $(tail -n 5 "$OUT/fio-c.log")"
+    lab_work "$OUT/fio-c.log" "$LAB_SECONDS" || fail "fio: $(tail -n 5 "$OUT/fio-c.log")"
     C_SECONDS=$((SECONDS - started))
     "$ZFSLITE" kmem "$MNT" >"$OUT/kmem-c.txt" || fail "zfslite kmem"
     saw "completed after $C_SECONDS s"
