@@ -36,6 +36,7 @@ public sealed unsafe class ZioPipeline : IDisposable
     private readonly int[] _ashifts;
     private readonly Taskq _workers;
     private readonly Taskq[] _issuers;
+    private readonly ZioPipelineWait _progressWait;
     private readonly long _inFlightMax;
     private byte* _zeros;
     private ZioWrite? _head;
@@ -68,6 +69,7 @@ public sealed unsafe class ZioPipeline : IDisposable
             _issuers[i] = new Taskq($"z_wr_int_{i}", 1, ThreadFlags.Fstrans | ThreadFlags.SyncPath);
         }
 
+        _progressWait = new ZioPipelineWait(_workers, _issuers);
         for (int i = 0; i < vdevs.Count; i++)
         {
             Vdev v = vdevs[i];
@@ -255,7 +257,7 @@ public sealed unsafe class ZioPipeline : IDisposable
     private void WaitProgress()
     {
         _waiters++;
-        _progress.Wait(_mutex);
+        _progress.Wait(_mutex, _progressWait);
         _waiters--;
     }
 

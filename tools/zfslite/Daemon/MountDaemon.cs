@@ -95,6 +95,7 @@ internal sealed class MountDaemon : IPoolCommands
             _objset = _spa.OpenObjset(DatasetName.Full(_spa.Name, _options.Dataset));
             AtimeMode atime = _options.Atime ?? (_objset.AtimeOn ? AtimeMode.On : AtimeMode.Off);
             _zfsvfs = Zfsvfs.Mount(_objset, _objset.IsReadOnly, atime);
+            _zfsvfs.Znodes.UnusedMax = int.MaxValue;
             _server = FuseServer.Start(new ZfsvfsFuse(_zfsvfs), new FuseMountOptions
             {
                 MountPoint = _settings.Directory,
