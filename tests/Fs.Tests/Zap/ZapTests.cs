@@ -177,7 +177,8 @@ public sealed unsafe class ZapTests : IDisposable
     [InlineData(true)]
     public void Names_of_equal_hash_are_kept_apart(bool fat)
     {
-        List<string> same = FindCollisions(BitConverter.ToUInt64(_blocks.Bytes(0)[8..]), 2);
+        // A CRC is linear: names of one length that collide do so under every salt.
+        string[] same = ["oenuhfza", "hcqrruby"];
         if (fat)
         {
             Assert.Equal(0, Add(new string('l', 60), 99));
@@ -341,21 +342,5 @@ public sealed unsafe class ZapTests : IDisposable
         }
 
         Assert.Equal(model.Count, n);
-    }
-
-    private static List<string> FindCollisions(ulong salt, int count)
-    {
-        var byHash = new Dictionary<ulong, string>();
-        for (int i = 0; ; i++)
-        {
-            string name = "c" + i;
-            ulong hash = ZapHash.Of(salt, Encoding.ASCII.GetBytes(name));
-            if (byHash.TryGetValue(hash, out string? other) && count == 2)
-            {
-                return [other, name];
-            }
-
-            byHash[hash] = name;
-        }
     }
 }
