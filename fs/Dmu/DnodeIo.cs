@@ -133,6 +133,12 @@ public sealed unsafe partial class Dnode
             return;
         }
 
+        if (!IsStored(0))
+        {
+            ResizeHole(size, tx);
+            return;
+        }
+
         Dbuf db = HoldBlock(0);
         db.Mutex.Enter();
         try
@@ -205,29 +211,6 @@ public sealed unsafe partial class Dnode
 
         Mutex.Exit();
         DropBlocks(first, last, tx.Txg);
-    }
-
-    /// <summary>
-    /// Finds the next data (or, with <paramref name="hole"/>, the next hole) at or after an offset, by blocks, dirty ones
-    /// included (dnode_next_offset). False: none up to the end of the last block.
-    /// </summary>
-    public bool NextOffset(ulong offset, bool hole, out ulong result)
-    {
-        ulong bs = (ulong)BlockSize;
-        for (ulong b = offset / bs; b <= MaxBlockId;)
-        {
-            bool stored = IsStored(b, out ulong skip);
-            if (stored != hole)
-            {
-                result = Math.Max(offset, b * bs);
-                return true;
-            }
-
-            b += skip;
-        }
-
-        result = 0;
-        return false;
     }
 
     /// <summary>Reads the block into memory if it is not there, for a later read. Errors are left to that read.</summary>
@@ -409,22 +392,5 @@ public sealed unsafe partial class Dnode
         }
 
         db.Mutex.Exit();
-    }
-
-    private bool IsStored(ulong blockId, out ulong skip)
-    {
-        skip = 1;
-        Dbuf? db = Objset.Spa.Arc.TryHold(this, 0, blockId);
-        if (db is not null)
-        {
-            bool dirty = db.DirtyMask != 0 && db.Data is not null;
-            db.Release();
-            if (dirty)
-            {
-                return true;
-            }
-        }
-
-        return FindBlkptr(0, blockId, out _, out skip);
     }
 }

@@ -23,9 +23,10 @@ public sealed unsafe partial class Dnode
         while (true)
         {
             StructLock.EnterRead();
-            if (level == 0 && IsFreedInFlight(blockId))
+            if (level == 0 && IsFreedInFlight(blockId, out ulong lastFreed))
             {
                 StructLock.Exit();
+                skip = lastFreed == ulong.MaxValue ? ulong.MaxValue - blockId : lastFreed - blockId + 1;
                 return false;
             }
 
@@ -39,20 +40,25 @@ public sealed unsafe partial class Dnode
                 }
 
                 StructLock.Exit();
+                skip = there ? 1 : ulong.MaxValue - blockId;
                 return there && !bp.IsHole;
             }
 
             StructLock.Exit();
             if (level >= levels)
             {
+                skip = ulong.MaxValue - blockId;
                 return false;
             }
 
             Dbuf? parent = HoldIndirect(level + 1, blockId >> EntriesShift, create: false);
             if (parent is null)
             {
-                ulong epb = 1UL << EntriesShift;
-                skip = epb - (blockId & (epb - 1));
+                // As far as the missing indirect blocks go.
+                FindBlkptr(level + 1, blockId >> EntriesShift, out _, out ulong above);
+                ulong next = (blockId >> EntriesShift) + above;
+                bool toEnd = above >= ulong.MaxValue >> (EntriesShift + 1) || next > ulong.MaxValue >> EntriesShift;
+                skip = toEnd ? ulong.MaxValue - blockId : (next << EntriesShift) - blockId;
                 return false;
             }
 
@@ -64,7 +70,7 @@ public sealed unsafe partial class Dnode
                 continue;
             }
 
-            bool freed = level == 0 && IsFreedInFlight(blockId);
+            bool freed = level == 0 && IsFreedInFlight(blockId, out _);
             bp = ((Blkptr*)parent.Data)[(int)(blockId & ((1UL << EntriesShift) - 1))];
             StructLock.Exit();
             parent.Release();
@@ -113,14 +119,15 @@ public sealed unsafe partial class Dnode
         return null;
     }
 
-    private bool IsFreedInFlight(ulong blockId)
+    private bool IsFreedInFlight(ulong blockId, out ulong last)
     {
+        last = 0;
         Mutex.Enter();
         bool freed = false;
         for (int i = 0; i < 4 && !freed; i++)
         {
             DnodeChange? c = _changes[i];
-            freed = c is { Listed: true } && !c.Free.IsEmpty && c.Free.Contains(blockId);
+            freed = c is { Listed: true } && !c.Free.IsEmpty && c.Free.Contains(blockId, out last);
         }
 
         Mutex.Exit();

@@ -26,12 +26,17 @@ internal sealed class FreeRangeList
         _ranges.Add((first, last));
     }
 
-    internal bool Contains(ulong block)
+    internal bool Contains(ulong block) => Contains(block, out _);
+
+    /// <summary>Is the block in a range, and where does that range end?</summary>
+    internal bool Contains(ulong block, out ulong last)
     {
+        last = 0;
         foreach ((ulong f, ulong l) in _ranges)
         {
             if (block >= f && block <= l)
             {
+                last = l;
                 return true;
             }
         }
