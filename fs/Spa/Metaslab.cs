@@ -13,6 +13,8 @@ internal sealed unsafe class Metaslab
     // A map is written afresh when it is this many times as long as a list of its allocated runs.
     private const ulong CondenseFactor = 16;
 
+    private ulong _condenseChecked;
+
     internal Metaslab(MetaslabGroup group, int index, KmemCache chunks, ulong obj, ulong size, long allocated)
     {
         Group = group;
@@ -110,6 +112,16 @@ internal sealed unsafe class Metaslab
         }
 
         return created;
+    }
+
+    /// <summary>True if the map is longer than a block and has reached another block since the last call: time to see whether it
+    /// should be condensed.</summary>
+    internal bool HasGrownByABlock()
+    {
+        ulong block = MapSize / BlockSize;
+        bool grown = block > 0 && block != _condenseChecked;
+        _condenseChecked = block;
+        return grown;
     }
 
     /// <summary>Is the map so much longer than need be that it should be written afresh? Only of a loaded metaslab.</summary>

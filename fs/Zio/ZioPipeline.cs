@@ -19,6 +19,9 @@ namespace ZfsLite.Fs;
 /// A block written again in its own birth txg stays in place if it still fits: its stored form is padded with zeros to the
 /// size it had. So writing the MOS until it stops changing comes to an end: only a block that grows moves.
 ///
+/// One thread at a time submits and waits (the sync thread): who waits must know that nobody leaves blocks in a queue after it
+/// has flushed the queues.
+///
 /// Locks: _placing (held over the allocator and OnPlaced) before _mutex (counters and the order list). OnPlaced must not submit.
 /// </summary>
 public sealed unsafe class ZioPipeline : IDisposable
@@ -248,6 +251,8 @@ public sealed unsafe class ZioPipeline : IDisposable
             throw new ArgumentException($"write of {zio.LogicalSize} bytes, {zio.Copies} copies, txg {zio.Txg}", nameof(zio));
         }
 
+        _ = ZioWritePrepare.Resolve(zio.ChecksumType);
+        _ = ZioWritePrepare.Resolve(zio.Compress);
         if (zio.HasRewrite && zio.RewriteBp.Birth != zio.Txg)
         {
             throw new ArgumentException($"block born in txg {zio.RewriteBp.Birth} rewritten in {zio.Txg}", nameof(zio));

@@ -289,6 +289,8 @@ public sealed unsafe class ZioPipelineTests : IDisposable
         Assert.Throws<ArgumentException>(() => rig.Pipeline.Submit(new ZioWrite { Data = data, LogicalSize = 100, Txg = 7 }));
         Assert.Throws<ArgumentException>(() => rig.Pipeline.Submit(new ZioWrite { Data = data, LogicalSize = 4096, Txg = 7, Copies = 4 }));
         Assert.Throws<ArgumentException>(() => rig.Pipeline.Submit(new ZioWrite { Data = data, LogicalSize = 4096 }));
+        Assert.Throws<ArgumentException>(() => rig.Pipeline.Submit(new ZioWrite { Data = data, LogicalSize = 4096, Txg = 7, ChecksumType = ZioChecksumType.Inherit }));
+        Assert.Throws<ArgumentException>(() => rig.Pipeline.Submit(new ZioWrite { Data = data, LogicalSize = 4096, Txg = 7, Compress = ZioCompressType.Empty }));
         Assert.Throws<ArgumentException>(() => rig.Pipeline.Submit(
             new ZioWrite { Data = data, LogicalSize = 4096, Txg = 7, HasRewrite = true, RewriteBp = new Blkptr { Birth = 6 } }));
         Assert.Equal(0, rig.Pipeline.WaitAll());
