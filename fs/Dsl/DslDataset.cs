@@ -80,13 +80,31 @@ public sealed unsafe class DslDataset
         }
         else
         {
-            throw new InvalidOperationException($"dataset {Name}: {bp} belongs to a snapshot too, but the pool was opened for writing");
+            Bplist.Append(Dir.Spa.Mos, _phys.DeadlistObject, bp, tx);
+            LeaveToSnapshot(bp);
         }
 
         _phys.UsedBytes -= bp.Asize;
         _phys.CompressedBytes -= (ulong)bp.PhysicalSize;
         _phys.UncompressedBytes -= (ulong)bp.UncompressedSize;
         _dirty = true;
+    }
+
+    /// <summary>The previous snapshot keeps the block: if it is now the only one, it is charged for it (format sheet §5.5).</summary>
+    private void LeaveToSnapshot(in Blkptr bp)
+    {
+        if (Dir.Spa.FindDataset(_phys.PrevSnapObject) is { } previous && previous._phys.NextSnapObject == Object
+            && bp.Birth > previous._phys.PrevSnapTxg)
+        {
+            previous._phys.UniqueBytes += bp.Asize;
+            previous._dirty = true;
+            Dir.Spa.AddDirtyDataset(previous);
+        }
+
+        if (bp.Birth > Dir.Spa.OriginTxgOf(Dir))
+        {
+            Dir.Transfer(DslDirPhys.UsedHead, DslDirPhys.UsedSnap, (long)bp.Asize);
+        }
     }
 
     internal void SetRoot(in Blkptr bp)

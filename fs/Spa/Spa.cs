@@ -25,6 +25,8 @@ public sealed partial class Spa : ITxgHost
     private readonly Kmutex _mutex = new("spa_mtx");
     private readonly List<Objset>[] _dirtyObjsets = [[], [], [], []];
     private readonly List<DslDir> _dirtyDirs = [];
+    private readonly List<DslDataset> _dirtyDatasets = [];
+    private readonly bool _writeWithSnapshots;
     private readonly List<Action<DmuTx>> _tasks = [];
     private readonly ObjsetSync _sync;
     private readonly Vdev?[] _vdevsById;
@@ -50,6 +52,7 @@ public sealed partial class Spa : ITxgHost
         }
 
         ReadOnlyReason = options.ReadOnly ? "opened read-only" : null;
+        _writeWithSnapshots = options.WriteWithSnapshots;
         Arc = new Arc();
         DnodeCache = KmemCache.Create("dnode_t", Dnode.NativeBytes);
         BonusCache = KmemCache.Create("dn_bonus", DnodePhys.MaxBonus);
@@ -230,6 +233,14 @@ public sealed partial class Spa : ITxgHost
     }
 
     internal void AddDirtyDir(DslDir dir) => _dirtyDirs.Add(dir);
+
+    internal void AddDirtyDataset(DslDataset ds)
+    {
+        if (!_dirtyDatasets.Contains(ds))
+        {
+            _dirtyDatasets.Add(ds);
+        }
+    }
 
     internal Dnode TakeDnode()
     {

@@ -14,4 +14,7 @@ public sealed class SpaOpenOptions
 
     /// <summary>Longest life of an open txg with changes, seconds.</summary>
     public int TxgTimeoutSeconds { get; init; } = 5;
+
+    /// <summary>For tests: write to pools with snapshots and clones too.</summary>
+    internal bool WriteWithSnapshots { get; init; }
 }

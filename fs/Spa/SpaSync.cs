@@ -68,6 +68,13 @@ public sealed partial class Spa
             os.Dataset.Flush(tx);
         }
 
+        foreach (DslDataset ds in _dirtyDatasets)
+        {
+            ds.Flush(tx);
+        }
+
+        _dirtyDatasets.Clear();
+
         _mutex.Enter();
         dirty.Clear();
         _mutex.Exit();

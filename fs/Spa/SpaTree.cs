@@ -25,6 +25,24 @@ public sealed partial class Spa
     /// <summary>Finds a dataset ("pool/fs") or snapshot ("pool/fs@snap"); null if there is none.</summary>
     public DslDataset? FindDataset(string name) => _datasets.GetValueOrDefault(name);
 
+    /// <summary>Finds a dataset by its object; null if it is none that has a name.</summary>
+    internal DslDataset? FindDataset(ulong obj)
+    {
+        foreach (DslDataset ds in _datasets.Values)
+        {
+            if (ds.Object == obj)
+            {
+                return ds;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Blocks of a directory's datasets that are not younger than this belong to what it was cloned from.</summary>
+    internal ulong OriginTxgOf(DslDir dir) =>
+        dir.Phys.Origin != 0 && FindDataset(dir.Phys.Origin) is { } origin ? origin.Phys.CreationTxg : 0;
+
     /// <summary>All file systems and snapshots, by name.</summary>
     public IReadOnlyList<DatasetInfo> ListDatasets()
     {
@@ -237,7 +255,7 @@ public sealed partial class Spa
 
         foreach (DslDataset ds in _datasets.Values)
         {
-            if (ds.IsSnapshot || ds.Phys.PrevSnapObject != _originSnapshot)
+            if (!_writeWithSnapshots && (ds.IsSnapshot || ds.Phys.PrevSnapObject != _originSnapshot))
             {
                 ReadOnlyReason = $"dataset '{ds.Name}' {(ds.IsSnapshot ? "is a snapshot" : "has snapshots or is a clone")}: pools with snapshots are read-only for now";
                 return;
