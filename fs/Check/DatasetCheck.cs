@@ -11,10 +11,12 @@ internal sealed class DatasetCheck
     private readonly CheckContext _ctx;
     private readonly OfflineDir _dir;
     private readonly Dictionary<ulong, OfflineDataset> _all;
+    private readonly ILookup<ulong, OfflineDataset> _byPrevious;
     private BlockSums _total;
 
-    internal DatasetCheck(CheckContext ctx, OfflineDir dir, Dictionary<ulong, OfflineDataset> all)
+    internal DatasetCheck(CheckContext ctx, OfflineDir dir, Dictionary<ulong, OfflineDataset> all, ILookup<ulong, OfflineDataset> byPrevious)
     {
+        _byPrevious = byPrevious;
         _ctx = ctx;
         _dir = dir;
         _all = all;
@@ -102,7 +104,7 @@ internal sealed class DatasetCheck
 
         if (ds.IsSnapshot)
         {
-            ulong clones = (ulong)_all.Values.Count(d => d.Phys.PrevSnapObject == ds.Object && d.Object != p.NextSnapObject);
+            ulong clones = (ulong)_byPrevious[ds.Object].Count(d => d.Object != p.NextSnapObject);
             _ctx.Compare(ds.Name, ds.Object, "number of children", p.ChildCount, 1 + clones);
             CheckNextClones(ds);
         }
@@ -110,7 +112,7 @@ internal sealed class DatasetCheck
 
     private void CheckNextClones(OfflineDataset ds)
     {
-        var expected = _all.Values.Where(d => d.Phys.PrevSnapObject == ds.Object && d.Object != ds.Phys.NextSnapObject)
+        var expected = _byPrevious[ds.Object].Where(d => d.Object != ds.Phys.NextSnapObject)
             .Select(d => d.Object).ToHashSet();
         if (ds.Phys.NextClonesObject == 0)
         {

@@ -11,6 +11,7 @@ internal sealed class DeadWalker
     private readonly PoolReader _pool;
     private readonly SpaceBitmap _kept;
     private readonly ulong _bornAfter;
+    private long _budget;
 
     /// <summary>Makes one. <paramref name="kept"/>: where the dataset's blocks begin.</summary>
     internal DeadWalker(PoolReader pool, SpaceBitmap kept, ulong bornAfter)
@@ -18,6 +19,7 @@ internal sealed class DeadWalker
         _pool = pool;
         _kept = kept;
         _bornAfter = bornAfter;
+        _budget = pool.BlockBudget;
     }
 
     /// <summary>All dead blocks.</summary>
@@ -43,6 +45,11 @@ internal sealed class DeadWalker
 
     private bool IsDead(in Blkptr bp)
     {
+        if (--_budget < 0 || !_kept.Covers(bp.Dva0.Vdev, bp.Dva0.Offset, 0))
+        {
+            throw new ZfsException(Errno.EIO, _budget < 0 ? "more blocks than the pool has room for" : $"a block that is nowhere: {bp}");
+        }
+
         if (_kept.ContainsUnit(bp.Dva0.Vdev, bp.Dva0.Offset))
         {
             return false;

@@ -23,7 +23,7 @@ public static class PoolChecker
             OfflineDir root = pool.ReadDirTree();
             var all = new Dictionary<ulong, OfflineDataset>();
             Collect(root, all);
-            CheckDirs(ctx, root, all, mos);
+            CheckDirs(ctx, root, all, all.Values.ToLookup(d => d.Phys.PrevSnapObject), mos);
         }
         catch (ZfsException e)
         {
@@ -115,11 +115,11 @@ public static class PoolChecker
         }
     }
 
-    private static void CheckDirs(CheckContext ctx, OfflineDir dir, Dictionary<ulong, OfflineDataset> all, in BlockSums? mos)
+    private static void CheckDirs(CheckContext ctx, OfflineDir dir, Dictionary<ulong, OfflineDataset> all, ILookup<ulong, OfflineDataset> byPrevious, in BlockSums? mos)
     {
         try
         {
-            var check = new DatasetCheck(ctx, dir, all);
+            var check = new DatasetCheck(ctx, dir, all, byPrevious);
             if (dir.Parent is { } parent)
             {
                 ctx.Compare(dir.Name, dir.Object, "parent directory", dir.Phys.Parent, parent.Object);
@@ -141,7 +141,7 @@ public static class PoolChecker
 
         foreach (OfflineDir child in dir.Children)
         {
-            CheckDirs(ctx, child, all, mos);
+            CheckDirs(ctx, child, all, byPrevious, mos);
         }
     }
 

@@ -268,9 +268,13 @@ internal sealed class TreeWalker
             return false;
         }
 
-        if (!placed && born)
+        if (!placed)
         {
-            _ = _ctx.Refer(_dataset, obj, bp);
+            if (!born || _ctx.Refer(_dataset, obj, bp))
+            {
+                _ctx.Error(_dataset, obj, $"the first copy is nowhere: {bp}");
+            }
+
             return Cut();
         }
 

@@ -135,6 +135,16 @@ public sealed unsafe class PoolCheckerDamageTests : IDisposable
         Assert.Contains("space of user 0", Assert.Single(Check(io)));
     }
 
+    [GoldenFact("goldd")]
+    public void Blocks_of_a_lost_log_are_found_to_leak()
+    {
+        MemoryVdevIo io = GoldenPools.LoadAll("goldd")[0];
+        Assert.Empty(Check(io));
+        new PoolEditor(io).EditObjset(16, os => os.Slice(512, 192).Clear());
+        Assert.All(Check(io), f => Assert.Contains("leaked", f));
+        Assert.NotEmpty(Check(io));
+    }
+
     [GoldenFact("golda")]
     public void A_wrong_name_in_a_fat_ZAP_is_found()
     {
