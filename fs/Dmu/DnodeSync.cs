@@ -249,29 +249,45 @@ public sealed unsafe partial class Dnode
             return;
         }
 
+        // Under the mutex as a whole: a later txg must either find this one's bonus still shared, and leave it a copy, or find
+        // it written.
+        StructLock.EnterWrite();
         Mutex.Enter();
         byte* source = change.Bonus is null ? Bonus : change.Bonus;
         int length = change.Bonus is null ? BonusLength : change.BonusLength;
-        Mutex.Exit();
-        StructLock.EnterWrite();
         byte* target = DnodePhys.BonusOf(_phys);
         int room = DnodePhys.MaxBonus - ((_phys->BlkptrCount - 1) * Blkptr.SizeOf);
         new Span<byte>(target, room).Clear();
         Buffer.MemoryCopy(source, target, room, length);
         _phys->BonusLength = (ushort)length;
+        byte* copy = TakeBonus(change);
+        Mutex.Exit();
         StructLock.Exit();
-        DropBonus(change);
+        FreeBonus(copy);
     }
 
     private void DropBonus(DnodeChange change)
     {
-        if (change.Bonus is not null)
-        {
-            Objset.Spa.BonusCache.Free(change.Bonus);
-            change.Bonus = null;
-        }
+        Mutex.Enter();
+        byte* copy = TakeBonus(change);
+        Mutex.Exit();
+        FreeBonus(copy);
+    }
 
+    private static byte* TakeBonus(DnodeChange change)
+    {
+        byte* copy = change.Bonus;
+        change.Bonus = null;
         change.BonusDirty = false;
+        return copy;
+    }
+
+    private void FreeBonus(byte* copy)
+    {
+        if (copy is not null)
+        {
+            Objset.Spa.BonusCache.Free(copy);
+        }
     }
 
     private void SyncFreedRanges(DnodeChange change, ObjsetSync sync)

@@ -14,6 +14,14 @@ namespace ZfsLite.Cli;
 /// </summary>
 internal sealed class MountDaemon : IPoolCommands
 {
+    /// <summary>
+    /// What an unused znode and its dnode and block take: unused znodes are bounded by the arena, not by a small number, so it
+    /// is reclaim that takes them away when others need the memory. The upper bound is for their objects on the managed heap.
+    /// </summary>
+    private const long BytesPerUnusedZnode = 2048;
+    private const long UnusedZnodesMin = 4096;
+    private const long UnusedZnodesMax = 32768;
+
     private readonly MountSettings _settings;
     private readonly TextWriter _log;
     private readonly ManualResetEventSlim _closed = new();
@@ -65,15 +73,14 @@ internal sealed class MountDaemon : IPoolCommands
         {
             CloseAll();
         }
-        catch (ZfsException e)
+        catch (Exception e)
         {
-            _closeError = CliException.OneLine(e.Message);
+            _closeError = CliException.OneLine(e is ZfsException ? e.Message : $"{e.GetType().Name}: {e.Message}");
         }
 
         watchdog.Stop();
         _closed.Set();
         control.Close(ControlServer.ReadTimeoutMs);
-        KmemSystem.Shutdown();
         return _closeError is null ? ExitCode.Ok : throw new CliException($"pool {_spa.Name} was not closed cleanly: {_closeError}");
     }
 
@@ -95,7 +102,7 @@ internal sealed class MountDaemon : IPoolCommands
             _objset = _spa.OpenObjset(DatasetName.Full(_spa.Name, _options.Dataset));
             AtimeMode atime = _options.Atime ?? (_objset.AtimeOn ? AtimeMode.On : AtimeMode.Off);
             _zfsvfs = Zfsvfs.Mount(_objset, _objset.IsReadOnly, atime);
-            _zfsvfs.Znodes.UnusedMax = int.MaxValue;
+            _zfsvfs.Znodes.UnusedMax = (int)Math.Clamp(_settings.MemoryBytes / BytesPerUnusedZnode, UnusedZnodesMin, UnusedZnodesMax);
             _server = FuseServer.Start(new ZfsvfsFuse(_zfsvfs), new FuseMountOptions
             {
                 MountPoint = _settings.Directory,
