@@ -58,6 +58,27 @@ public sealed unsafe class SpaceSyncTests : IDisposable
         }
     }
 
+    [ZfsFuseFact]
+    public void A_pool_filled_to_ENOSPC_can_be_emptied_and_filled_again()
+    {
+        using var kmem = new KmemScope(64 << 20);
+        Create(9, 1);
+        using (var open = new OpenPool(_folder))
+        {
+            for (int round = 0; round < 3; round++)
+            {
+                int blocks = open.Fill();
+                Assert.False(open.Spa.IsSuspended, open.Spa.SuspendReason);
+                Assert.InRange(blocks, 250, 1000);
+                open.Empty();
+                Assert.False(open.Spa.IsSuspended, open.Spa.SuspendReason);
+            }
+        }
+
+        (int code, string output) = Zdb.Check(_folder, "tank");
+        Assert.True(Zdb.IsClean(code, output), output);
+    }
+
     private long Churn(int round, int txgs)
     {
         using var open = new OpenPool(_folder);
@@ -126,6 +147,49 @@ public sealed unsafe class SpaceSyncTests : IDisposable
 
             Spa.Txg.WaitSynced(0);
             Assert.False(Spa.IsSuspended, Spa.SuspendReason);
+        }
+
+        // Writes 128 KiB files until there is no space, also when nothing is dirty any more; returns how many.
+        internal int Fill()
+        {
+            byte* data = KmemAllocator.Alloc(131072, KmFlags.Sleep);
+            new Random(1).NextBytes(new Span<byte>(data, 131072));
+            int last = -1;
+            while (true)
+            {
+                DmuTx tx = DmuTx.Create(Spa.Txg);
+                tx.HoldNewObject(_os, 131072);
+                int error = tx.Assign(TxAssign.Wait);
+                if (error != 0)
+                {
+                    tx.Abort();
+                    Assert.Equal(Errno.ENOSPC, error);
+                    if (last != _objects.Count)
+                    {
+                        last = _objects.Count;
+                        Spa.Txg.WaitSynced(0);
+                        continue;
+                    }
+
+                    KmemAllocator.Free(data, 131072);
+                    return _objects.Count;
+                }
+
+                Dnode dn = _os.AllocateObject(DmuOt.PlainFileContents, 131072, DmuOt.None, 0, tx);
+                dn.Write(0, 131072, data, tx);
+                _objects.Add(dn.Object);
+                tx.Commit();
+                dn.Release();
+            }
+        }
+
+        internal void Empty()
+        {
+            var random = new Random(2);
+            while (_objects.Count > 0)
+            {
+                FreeOne(random);
+            }
         }
 
         public void Dispose()
