@@ -195,9 +195,11 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
                 return Fallocate(request);
             case FuseOpcode.Lseek:
                 return Lseek(request);
-            case FuseOpcode.Flush:
             case FuseOpcode.Destroy:
                 return 0;
+            case FuseOpcode.Flush:
+                // Nothing to do at close: the kernel writes its pages back first, and after this answer it asks no more.
+                return Errno.ENOSYS;
             case FuseOpcode.Ioctl:
                 return Errno.ENOTTY;
             default:
