@@ -6,7 +6,10 @@ using ZfsLite.TestKit;
 
 namespace Fs.Tests;
 
-/// <summary>Plays the kernel on a transport in memory: builds requests byte by byte, collects replies by their number.</summary>
+/// <summary>
+/// Plays the kernel on a transport in memory: builds requests byte by byte, collects replies by their number. It has the
+/// arena of its own, of which nothing may be left allocated at the end.
+/// </summary>
 internal sealed class FuseClient : IDisposable
 {
     private const uint AllFlags = 0x73fffffb;
@@ -14,11 +17,12 @@ internal sealed class FuseClient : IDisposable
 
     private readonly Dictionary<ulong, byte[]> _replies = [];
     private readonly StringWriter _log = new();
+    private readonly KmemScope _memory = new(24 << 20);
+    private bool _disposed;
     private ulong _unique;
 
     internal FuseClient(IFuseFileSystem fs, FuseSessionOptions? options = null, bool initialise = true)
     {
-        TestMemory.Ensure();
         options ??= new FuseSessionOptions { MaxWrite = 256 << 10, MaxWorkers = 4, BufferBytesMax = 4 << 20, Log = _log };
         Session = new FuseSession(Transport, new FuseDispatcher(fs, _log, options.WritebackCache), options);
         Session.Start();
@@ -121,10 +125,19 @@ internal sealed class FuseClient : IDisposable
 
     public void Dispose()
     {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
         Transport.Unmount();
         if (!Session.WaitEnded(Kclock.NowNs + PatienceNs))
         {
+            _memory.Failed = true;
             throw new TimeoutException("the session did not end");
         }
+
+        _memory.Dispose();
     }
 }

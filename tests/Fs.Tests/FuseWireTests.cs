@@ -11,6 +11,8 @@ namespace Fs.Tests;
 [Collection("Fuse")]
 public class FuseWireTests
 {
+    private const int Seeds = 20;
+
     private static uint Word(byte[] body, int at) => BitConverter.ToUInt32(body, at);
 
     private static byte[] Pattern(int length)
@@ -35,7 +37,7 @@ public class FuseWireTests
     }
 
     [Fact]
-    public void Init_accepts_only_what_is_offered_and_wanted()
+    public void Init_accepts_only_what_is_offered_and_wanted() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         (int error, byte[] body) = client.InitReply;
@@ -49,19 +51,19 @@ public class FuseWireTests
             | FuseInitFlags.HandleKillpriv | FuseInitFlags.NoOpenSupport | FuseInitFlags.DontMask));
         Assert.Equal(256u << 10, Word(body, 20));
         Assert.Equal(64u, Word(body, 28) & 0xFFFF);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Init_with_an_older_kernel_takes_its_minor_and_its_flags()
+    public void Init_with_an_older_kernel_takes_its_minor_and_its_flags() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs(), initialise: false);
         (int error, byte[] body) = client.Call(FuseOpcode.Init, 0, InitBody(7, 31, 0x21, 0)[..16]);
         Assert.Equal(0, error);
         Assert.Equal((7u, 31u, 0x21u), (Word(body, 0), Word(body, 4), Word(body, 12)));
-    }
+    }, Seeds);
 
     [Fact]
-    public void Init_from_a_newer_major_gets_ours_and_is_asked_again()
+    public void Init_from_a_newer_major_gets_ours_and_is_asked_again() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs(), initialise: false);
         (int error, byte[] body) = client.Call(FuseOpcode.Init, 0, InitBody(8, 0, 0, 0));
@@ -69,24 +71,24 @@ public class FuseWireTests
         Assert.False(client.Session.IsInitialised);
         Assert.Equal(0, client.Call(FuseOpcode.Init, 0, InitBody(7, 45, 0, 0)).Error);
         Assert.True(client.Session.IsInitialised);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Init_from_a_kernel_too_old_is_refused_with_the_reason()
+    public void Init_from_a_kernel_too_old_is_refused_with_the_reason() => Backends.Run(() =>
     {
         var log = new StringWriter();
         var options = new FuseSessionOptions { MaxWorkers = 3, Log = log };
         using var client = new FuseClient(new MemFs(), options, initialise: false);
         Assert.Equal(71, client.Call(FuseOpcode.Init, 0, InitBody(7, 12, 0, 0)).Error);
         Assert.Contains("7.12", log.ToString(), StringComparison.Ordinal);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Requests_before_init_fail()
+    public void Requests_before_init_fail() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs(), initialise: false);
         Assert.Equal(Errno.EIO, client.Call(FuseOpcode.GetAttr, 1, new byte[16]).Error);
-    }
+    }, Seeds);
 
     [Theory]
     [InlineData(FuseOpcode.Access)]
@@ -95,11 +97,11 @@ public class FuseWireTests
     [InlineData(FuseOpcode.Bmap)]
     [InlineData(FuseOpcode.GetLk)]
     [InlineData((FuseOpcode)9999)]
-    public void Unknown_and_unwanted_requests_give_ENOSYS(FuseOpcode opcode)
+    public void Unknown_and_unwanted_requests_give_ENOSYS(FuseOpcode opcode) => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         Assert.Equal(Errno.ENOSYS, client.Call(opcode, 1, new byte[64]).Error);
-    }
+    }, Seeds);
 
     [Theory]
     [InlineData(FuseOpcode.Lookup, "61626364")]
@@ -115,42 +117,42 @@ public class FuseWireTests
     [InlineData(FuseOpcode.Symlink, "6100")]
     [InlineData(FuseOpcode.Open, "")]
     [InlineData(FuseOpcode.Fallocate, "00")]
-    public void Malformed_messages_give_EINVAL(FuseOpcode opcode, string hex)
+    public void Malformed_messages_give_EINVAL(FuseOpcode opcode, string hex) => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         Assert.Equal(Errno.EINVAL, client.Call(opcode, 1, Convert.FromHexString(hex)).Error);
-    }
+    }, Seeds);
 
     [Fact]
-    public void A_message_whose_length_lies_gives_EIO()
+    public void A_message_whose_length_lies_gives_EIO() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         byte[] message = Message(FuseOpcode.GetAttr, 77, 1, new byte[16]);
         message[0] = 99;
         client.Transport.Submit(message);
         Assert.Equal(Errno.EIO, client.Receive(77).Error);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Names_too_long_give_ENAMETOOLONG()
+    public void Names_too_long_give_ENAMETOOLONG() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         Assert.Equal(Errno.ENAMETOOLONG, client.Call(FuseOpcode.Lookup, 1, Z(new string('x', 256))).Error);
         Assert.Equal(0, client.Call(FuseOpcode.Mkdir, 1, U32(0x1FF, 0), Z(new string('x', 255))).Error);
-    }
+    }, Seeds);
 
     [Fact]
-    public void A_missing_name_is_a_negative_entry_that_the_kernel_may_keep()
+    public void A_missing_name_is_a_negative_entry_that_the_kernel_may_keep() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         (int error, byte[] body) = client.Call(FuseOpcode.Lookup, 1, Z("nothing"));
         Assert.Equal(0, error);
         Assert.Equal(0ul, BitConverter.ToUInt64(body));
         Assert.Equal(3600ul, BitConverter.ToUInt64(body, 16));
-    }
+    }, Seeds);
 
     [Fact]
-    public void The_root_is_node_1_with_its_own_inode_number()
+    public void The_root_is_node_1_with_its_own_inode_number() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong dir = BitConverter.ToUInt64(client.Call(FuseOpcode.Mkdir, 1, U32(0x1ED, 0), Z("d")).Body);
@@ -158,10 +160,10 @@ public class FuseWireTests
         Assert.Equal(1ul, BitConverter.ToUInt64(parent));
         Assert.Equal(34ul, BitConverter.ToUInt64(parent, 40));
         Assert.Equal(34ul, BitConverter.ToUInt64(client.Call(FuseOpcode.GetAttr, 1, new byte[16]).Body, 16));
-    }
+    }, Seeds);
 
     [Fact]
-    public void A_node_resolves_after_forget_and_gives_ENOENT_after_removal()
+    public void A_node_resolves_after_forget_and_gives_ENOENT_after_removal() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong dir = BitConverter.ToUInt64(client.Call(FuseOpcode.Mkdir, 1, U32(0x1ED, 0), Z("d")).Body);
@@ -170,7 +172,7 @@ public class FuseWireTests
         Assert.Equal(dir, BitConverter.ToUInt64(self));
         Assert.Equal(0, client.Call(FuseOpcode.Rmdir, 1, Z("d")).Error);
         Assert.Equal(Errno.ENOENT, client.Call(FuseOpcode.Lookup, dir, Z(".")).Error);
-    }
+    }, Seeds);
 
     [Theory]
     [InlineData(1)]
@@ -179,7 +181,7 @@ public class FuseWireTests
     [InlineData(131072)]
     [InlineData(131073)]
     [InlineData(262144)]
-    public void Writes_and_reads_of_any_size_keep_their_bytes(int length)
+    public void Writes_and_reads_of_any_size_keep_their_bytes(int length) => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong file = client.CreateFile("f");
@@ -189,10 +191,10 @@ public class FuseWireTests
         Assert.Equal(data, client.Call(FuseOpcode.Read, file, ReadBody(5, 256 << 10)).Body);
         Assert.Equal(data[^1..], client.Call(FuseOpcode.Read, file, ReadBody(4 + (ulong)length, 10)).Body);
         Assert.Empty(client.Call(FuseOpcode.Read, file, ReadBody(5 + (ulong)length, 10)).Body);
-    }
+    }, Seeds);
 
     [Fact]
-    public void A_write_whose_size_is_not_its_payload_gives_EINVAL()
+    public void A_write_whose_size_is_not_its_payload_gives_EINVAL() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong file = client.CreateFile("f");
@@ -201,13 +203,13 @@ public class FuseWireTests
         Assert.Equal(Errno.EINVAL, client.Call(FuseOpcode.Write, file, body).Error);
         Assert.Equal(Errno.EFBIG, client.Call(FuseOpcode.Write, file, WriteBody(long.MaxValue, new byte[100])).Error);
         Assert.Equal(Errno.EINVAL, client.Call(FuseOpcode.Read, file, ReadBody(0, 1 << 20)).Error);
-    }
+    }, Seeds);
 
     [Theory]
     [InlineData(100)]
     [InlineData(7000)]
     [InlineData(65536)]
-    public void Attributes_of_any_size_keep_their_bytes(int length)
+    public void Attributes_of_any_size_keep_their_bytes(int length) => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong file = client.CreateFile("f");
@@ -217,19 +219,19 @@ public class FuseWireTests
         Assert.Equal(value, client.Call(FuseOpcode.GetXattr, file, U32(65536, 0), Z("user.x")).Body);
         Assert.Equal(Errno.ERANGE, client.Call(FuseOpcode.GetXattr, file, U32(10, 0), Z("user.x")).Error);
         Assert.Equal(Z("user.x"), client.Call(FuseOpcode.ListXattr, file, U32(100, 0)).Body);
-    }
+    }, Seeds);
 
     [Fact]
-    public void A_large_batch_forget_has_no_reply_and_does_no_harm()
+    public void A_large_batch_forget_has_no_reply_and_does_no_harm() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong unique = client.Send(FuseOpcode.BatchForget, 0, U32(12000, 0), new byte[12000 * 16]);
         Assert.Equal(0, client.Call(FuseOpcode.GetAttr, 1, new byte[16]).Error);
         Assert.False(client.HasReply(unique));
-    }
+    }, Seeds);
 
     [Fact]
-    public void Readdirplus_gives_attributes_and_no_node_for_dot_and_dotdot()
+    public void Readdirplus_gives_attributes_and_no_node_for_dot_and_dotdot() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong file = client.CreateFile("name");
@@ -242,10 +244,10 @@ public class FuseWireTests
         Assert.Equal((4u, 8u), (Word(body, 320 + 144), Word(body, 320 + 148)));
         Assert.Equal("name"u8.ToArray(), body[(320 + 152)..(320 + 156)]);
         Assert.Equal(Errno.EINVAL, client.Call(FuseOpcode.ReadDirPlus, 1, ReadBody(0, 40)).Error);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Set_id_bits_go_on_a_change_of_owner_and_where_the_kernel_says_so()
+    public void Set_id_bits_go_on_a_change_of_owner_and_where_the_kernel_says_so() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong file = client.CreateFile("f");
@@ -263,10 +265,10 @@ public class FuseWireTests
         client.Call(FuseOpcode.SetAttr, file, SetAttr(1, 0xDED, 0));
         Assert.Equal(0, client.Call(FuseOpcode.Open, file, U32(0x201, 1)).Error);
         Assert.Equal(0x1EDu, Mode(client.Call(FuseOpcode.GetAttr, file, new byte[16])));
-    }
+    }, Seeds);
 
     [Fact]
-    public void A_file_capability_goes_when_the_program_is_opened_for_writing()
+    public void A_file_capability_goes_when_the_program_is_opened_for_writing() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong file = BitConverter.ToUInt64(client.Call(FuseOpcode.Create, 1, U32(2, 0x1ED, 0, 0), Z("prog")).Body);
@@ -275,10 +277,10 @@ public class FuseWireTests
         Assert.Equal(0, client.Call(FuseOpcode.GetXattr, file, U32(64, 0), Z("security.capability")).Error);
         client.Call(FuseOpcode.Open, file, U32(1, 0));
         Assert.Equal(Errno.ENODATA, client.Call(FuseOpcode.GetXattr, file, U32(64, 0), Z("security.capability")).Error);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Holes_are_told_only_while_nobody_may_have_unseen_pages()
+    public void Holes_are_told_only_while_nobody_may_have_unseen_pages() => Backends.Run(() =>
     {
         using var client = new FuseClient(new MemFs());
         ulong file = client.CreateFile("f");
@@ -289,10 +291,10 @@ public class FuseWireTests
         client.Call(FuseOpcode.Open, file, U32(0, 0));
         (int error, byte[] body) = client.Call(FuseOpcode.Lseek, file, seekData);
         Assert.Equal((0, 1ul << 20), (error, BitConverter.ToUInt64(body)));
-    }
+    }, Seeds);
 
     [Fact]
-    public void Exceptions_become_errnos_and_the_session_lives()
+    public void Exceptions_become_errnos_and_the_session_lives() => Backends.Run(() =>
     {
         var fs = new MemFs();
         using var client = new FuseClient(fs);
@@ -306,12 +308,12 @@ public class FuseWireTests
         Assert.Contains("an assertion", client.Log, StringComparison.Ordinal);
         fs.OnRead = null;
         Assert.Equal(0, client.Call(FuseOpcode.Read, file, ReadBody(0, 10)).Error);
-    }
+    }, Seeds);
 
     [Theory]
     [InlineData(64)]
     [InlineData(65536)]
-    public void Held_up_writers_never_keep_readers_out_and_all_get_through(int length)
+    public void Held_up_writers_never_keep_readers_out_and_all_get_through(int length) => Backends.Run(() =>
     {
         var fs = new MemFs();
         using var client = new FuseClient(fs);
@@ -335,10 +337,10 @@ public class FuseWireTests
         }
 
         Assert.Equal(0, client.Session.ParkedCount);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Parked_requests_stay_within_the_budget_and_reading_goes_on_when_they_are_done()
+    public void Parked_requests_stay_within_the_budget_and_reading_goes_on_when_they_are_done() => Backends.Run(() =>
     {
         var fs = new MemFs();
         const long budget = 2 << 20;
@@ -355,10 +357,10 @@ public class FuseWireTests
         gate.Open();
         Assert.All(writes, w => Assert.Equal(0, client.Receive(w).Error));
         Assert.Equal(0, client.Receive(read).Error);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Interrupt_ends_a_parked_request_and_leaves_others_alone()
+    public void Interrupt_ends_a_parked_request_and_leaves_others_alone() => Backends.Run(() =>
     {
         var fs = new MemFs();
         using var client = new FuseClient(fs);
@@ -386,10 +388,10 @@ public class FuseWireTests
         {
             Assert.Equal(0, client.Receive(writes[i]).Error);
         }
-    }
+    }, Seeds);
 
     [Fact]
-    public void Stop_lets_running_requests_finish_and_gives_all_memory_back()
+    public void Stop_lets_running_requests_finish_and_gives_all_memory_back() => Backends.Run(() =>
     {
         var fs = new MemFs();
         using var gate = new FuseGate();
@@ -402,11 +404,12 @@ public class FuseWireTests
         gate.Open();
         Assert.True(client.Session.Stop(Kclock.NowNs + 10_000_000_000));
         Assert.Equal(0, client.Receive(write).Error);
+        client.Dispose();
         Assert.Equal((0, 0L), (client.Session.WorkerCount, client.Session.BufferBytes));
-    }
+    }, Seeds);
 
     [Fact]
-    public void Statistics_and_trace_tell_each_request()
+    public void Statistics_and_trace_tell_each_request() => Backends.Run(() =>
     {
         var trace = new StringWriter();
         var client = new FuseClient(new MemFs(), new FuseSessionOptions { MaxWorkers = 3, Trace = trace });
@@ -418,16 +421,16 @@ public class FuseWireTests
         Assert.Equal((2, 2), (rmdir.Count, rmdir.Errors));
         Assert.InRange(rmdir.MaxNs, 1, rmdir.TotalNs);
         Assert.Contains("Rmdir node 1 pid 0 len 48 -> errno 2", trace.ToString(), StringComparison.Ordinal);
-    }
+    }, Seeds);
 
     [Fact]
-    public void Memory_and_workers_follow_the_size_of_the_arena()
+    public void Memory_and_workers_follow_the_size_of_the_arena() => Backends.Run(() =>
     {
-        TestMemory.Ensure();
+        using var memory = new KmemScope(64 << 20);
         var options = FuseSessionOptions.ForArena();
         long arena = KmemSystem.Current.ArenaBytes;
         Assert.True(options.MaxWrite <= arena / 64);
         Assert.InRange(options.MaxWorkers, 3, 16);
         Assert.True(options.BufferBytesMax <= arena / 10);
-    }
+    }, Seeds);
 }

@@ -25,16 +25,15 @@ public sealed unsafe class FuseRequest
     private const int Record = FuseSessionOptions.RecordBytes;
 
     private readonly FuseSession _session;
-    private readonly byte* _head;
+    private byte* _head;
     private readonly byte*[] _buffers;
     private int _bufferCount;
     private bool _payloadInHead;
     private bool _replied;
 
-    internal FuseRequest(FuseSession session, byte* head, int buffersMax)
+    internal FuseRequest(FuseSession session, int buffersMax)
     {
         _session = session;
-        _head = head;
         _buffers = new byte*[buffersMax];
     }
 
@@ -70,7 +69,14 @@ public sealed unsafe class FuseRequest
 
     internal FuseRequest? Next;
 
-    internal byte* Head => _head;
+    /// <summary>What the request counts for in the budget of parked requests.</summary>
+    internal long ParkedBytes;
+
+    internal byte* Head
+    {
+        get => _head;
+        set => _head = value;
+    }
 
     internal int BufferCount => _bufferCount;
 

@@ -17,9 +17,9 @@ namespace ZfsLite.Fs;
 /// for a transaction group (a write, a create, an fsync) needs one of MaxWorkers - 2 places; with none free it is parked,
 /// with the buffers its message lies in, on a FIFO, the worker goes on reading with another request, and whoever gives its
 /// place back runs the parked one. So writers held back by the throttle never keep readers out.</para>
-/// <para>Bounds. Workers and parked requests together hold at most BufferBytesMax of the arena; past that a worker waits
-/// until a parked request is done, and in the worst case all reading waits for the throttle. A small write is parked in its
-/// 8 KiB head alone.</para>
+/// <para>Bounds. Workers and parked requests together hold at most BufferBytesMax of the arena (parked ones what all workers
+/// leave, but always one); past that a worker waits until a parked request is done, and in the worst case all reading waits
+/// for the throttle. A small write is parked in its 8 KiB head alone.</para>
 /// <para>INTERRUPT ends a parked request with EINTR. A request that runs is not cut short: every wait in it is for a
 /// transaction group or for memory and ends by itself.</para>
 /// <para>Shutdown. A worker ends when the transport says that the file system is gone, or is told to stop.
@@ -41,6 +41,7 @@ public sealed unsafe class FuseSession
     private readonly KmemCache _recordCache;
     private readonly List<Worker> _workers = [];
     private readonly int _placesMax;
+    private readonly long _parkedBytesMax;
     private FuseRequest? _parkedHead;
     private FuseRequest? _parkedTail;
     private FuseRequest? _free;
@@ -49,6 +50,7 @@ public sealed unsafe class FuseSession
     private int _live;
     private int _idle;
     private long _bytes;
+    private long _parkedBytes;
     private bool _started;
     private bool _initialised;
     private bool _cachesGone;
@@ -67,6 +69,7 @@ public sealed unsafe class FuseSession
         _handler = handler;
         _options = options;
         _placesMax = options.MaxWorkers - 2;
+        _parkedBytesMax = options.BufferBytesMax - ((long)options.MaxWorkers * (options.MaxWrite + FuseRequest.HeadBytes));
         _headCache = KmemCache.Create("fuse_head", FuseRequest.HeadBytes, 4096);
         _recordCache = KmemCache.Create("fuse_buf_131072", FuseSessionOptions.RecordBytes, 4096);
     }
@@ -134,7 +137,13 @@ public sealed unsafe class FuseSession
         _mutex.Exit();
         if (destroy)
         {
-            FreeAll();
+            foreach (Worker worker in _workers)
+            {
+                worker.Thread!.Join();
+            }
+
+            _headCache.Destroy();
+            _recordCache.Destroy();
         }
 
         return ended;
@@ -213,7 +222,7 @@ public sealed unsafe class FuseSession
         var worker = new Worker();
         _workers.Add(worker);
         Katomic.Increment(ref _live);
-        Kthread.Start($"fuse/{_workers.Count - 1}", () => Work(worker));
+        worker.Thread = Kthread.Start($"fuse/{_workers.Count - 1}", () => Work(worker));
     }
 
     private void Work(Worker worker)
@@ -435,12 +444,14 @@ public sealed unsafe class FuseSession
         _parkedCount++;
         ParkedTotal++;
         long needed = FuseRequest.HeadBytes + ((long)keep * FuseSessionOptions.RecordBytes);
+        request.ParkedBytes = needed;
         worker.Request = null;
-        while (_bytes + needed > _options.BufferBytesMax && _parkedCount > 0)
+        while (_parkedBytes > 0 && _parkedBytes + needed > _parkedBytesMax)
         {
             _changed.Wait(_mutex);
         }
 
+        _parkedBytes += needed;
         _mutex.Exit();
         FuseRequest next = NewRequest();
         worker.Request = next;
@@ -517,12 +528,9 @@ public sealed unsafe class FuseSession
         }
 
         _mutex.Exit();
-        if (request is null)
-        {
-            request = new FuseRequest(this, _headCache.Alloc(KmFlags.Sleep), _options.MaxWrite / FuseSessionOptions.RecordBytes);
-            Katomic.Add(ref _bytes, FuseRequest.HeadBytes);
-        }
-
+        request ??= new FuseRequest(this, _options.MaxWrite / FuseSessionOptions.RecordBytes);
+        request.Head = _headCache.Alloc(KmFlags.Sleep);
+        Katomic.Add(ref _bytes, FuseRequest.HeadBytes);
         return request;
     }
 
@@ -536,7 +544,7 @@ public sealed unsafe class FuseSession
         }
     }
 
-    /// <summary>Gives the buffers back and keeps the head for the next request.</summary>
+    /// <summary>Gives head and buffers back; the object itself is kept for the next request.</summary>
     private void Release(FuseRequest request)
     {
         while (request.BufferCount > 0)
@@ -545,24 +553,16 @@ public sealed unsafe class FuseSession
             Katomic.Add(ref _bytes, -FuseSessionOptions.RecordBytes);
         }
 
+        _headCache.Free(request.Head);
+        request.Head = null;
+        Katomic.Add(ref _bytes, -FuseRequest.HeadBytes);
         _mutex.Enter();
+        _parkedBytes -= request.ParkedBytes;
+        request.ParkedBytes = 0;
         request.Next = _free;
         _free = request;
         _changed.Broadcast();
         _mutex.Exit();
-    }
-
-    private void FreeAll()
-    {
-        while (_free is { } request)
-        {
-            _free = request.Next;
-            _headCache.Free(request.Head);
-            Katomic.Add(ref _bytes, -FuseRequest.HeadBytes);
-        }
-
-        _headCache.Destroy();
-        _recordCache.Destroy();
     }
 
     private const int Econnaborted = 103;
@@ -579,6 +579,7 @@ public sealed unsafe class FuseSession
     {
         internal readonly Stat[] Stats = new Stat[StatSlots];
         internal FuseRequest? Request;
+        internal Kthread? Thread;
     }
 
     /// <summary>Buffers on their way from one request to another.</summary>
