@@ -51,8 +51,9 @@ public sealed unsafe class Vdev
     /// <summary>Usable size of a device: rounded down to whole labels.</summary>
     public static long UsableSize(long deviceSize) => deviceSize & ~(VdevLabel.LabelSize - 1L);
 
-    /// <summary>Allocatable bytes of a device of that size.</summary>
-    public static ulong AsizeFor(long deviceSize) => (ulong)UsableSize(deviceSize) - DataStart - EndReserve;
+    /// <summary>Allocatable bytes of a device of that size; 0 if there is room for labels only.</summary>
+    public static ulong AsizeFor(long deviceSize) =>
+        (ulong)Math.Max(0, UsableSize(deviceSize) - (long)(DataStart + EndReserve));
 
     /// <summary>Metaslab size for that much allocatable space: about 200 metaslabs, 128 KiB at least.</summary>
     public static int MetaslabShiftFor(ulong asize) => Math.Max(17, 64 - System.Numerics.BitOperations.LeadingZeroCount(asize / 200));

@@ -15,15 +15,16 @@ public sealed unsafe class CrashConsistencyTests
     [Theory]
     [InlineData(9, 1)]
     [InlineData(12, 2)]
-    public void Whatever_a_crash_leaves_is_a_clean_pool(int ashift, int seed)
+    public void Whatever_a_crash_leaves_is_a_clean_pool(int ashift, int seed) => Backends.Run(() =>
     {
         (int crashes, int txgs, List<string> errors) = Run(ashift, seed, lyingDisk: false);
         Assert.True(errors.Count == 0, string.Join('\n', errors.Take(10)));
         Assert.True(crashes >= 15 && txgs >= 4, $"only {crashes} crashes, in {txgs} txgs");
-    }
+    });
 
     [Fact]
-    public void A_disk_that_lies_about_flushes_does_break_pools() => Assert.NotEmpty(Run(9, 3, lyingDisk: true).Errors);
+    public void A_disk_that_lies_about_flushes_does_break_pools() =>
+        Backends.Run(() => Assert.NotEmpty(Run(9, 3, lyingDisk: true).Errors));
 
     private static (int Crashes, int Txgs, List<string> Errors) Run(int ashift, int seed, bool lyingDisk)
     {
