@@ -16,6 +16,10 @@ readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=40
 readonly EXIT_DEADLOCK=75
 readonly SMALL_JOBS=4 SMALL_FILES=3000
 
+# Every file is opened, read past the page cache and closed, over and over: closed znodes with a dirty atime pile up.
+readonly -a SMALL_READERS=(--name=small --numjobs="$SMALL_JOBS" --nrfiles="$SMALL_FILES" --filesize=512 --rw=read --bs=512
+    --direct=1 --openfiles=16 --loops=100000 --create_fsync=0)
+
 DAEMON=0
 SAMPLER=0
 
