@@ -24,8 +24,17 @@ public sealed unsafe partial class FuseDispatcher
             return error;
         }
 
-        error = _fs.Lookup(Object(request.Header->NodeId), name, out ZnodeAttr attr);
-        if (error == Errno.ENOENT && !name.SequenceEqual("."u8) && !name.SequenceEqual(".."u8))
+        // A handle's "." may be any object, not only a directory.
+        ulong obj = Object(request.Header->NodeId);
+        ZnodeAttr attr;
+        if (name.SequenceEqual("."u8))
+        {
+            error = _fs.GetAttr(obj, out attr);
+            return ReplyEntry(request, error, attr);
+        }
+
+        error = _fs.Lookup(obj, name, out attr);
+        if (error == Errno.ENOENT && !name.SequenceEqual(".."u8))
         {
             // Node id 0: the kernel remembers that there is no such name.
             var entry = (FuseEntryOut*)request.Reply;

@@ -97,6 +97,35 @@ public sealed unsafe class FileHandleTests
     }
 
     [FuseFact]
+    public void Handles_into_a_pool_survive_eviction_and_a_restart_of_the_daemon()
+    {
+        using var mount = new CliMount();
+        mount.Create();
+        mount.Mount();
+        Directory.CreateDirectory(mount.Mnt + "/a/b");
+        File.WriteAllText(mount.Mnt + "/a/b/file", "content");
+        byte[] file = HandleOf(mount.Mnt + "/a/b/file"), dir = HandleOf(mount.Mnt + "/a/b");
+        Evict(mount.Mnt);
+        int fd = OpenHandle(mount.Mnt, dir);
+        Assert.True(fd >= 0, $"after eviction: errno {-fd}");
+        Syscall.close(fd);
+        mount.Unmount();
+
+        mount.Mount();
+        fd = OpenHandle(mount.Mnt, dir);
+        Assert.True(fd >= 0, $"directory after a restart: errno {-fd}");
+        Assert.Equal(mount.Mnt + "/a/b", File.ResolveLinkTarget($"/proc/self/fd/{fd}", false)!.FullName);
+        Syscall.close(fd);
+        fd = OpenHandle(mount.Mnt, file);
+        Assert.True(fd >= 0, $"file after a restart: errno {-fd}");
+        Syscall.close(fd);
+        File.Delete(mount.Mnt + "/a/b/file");
+        Evict(mount.Mnt);
+        Assert.Equal(-ZfsLite.Fs.Errno.ESTALE, OpenHandle(mount.Mnt, file));
+        mount.Unmount();
+    }
+
+    [FuseFact]
     public void Handles_of_removed_files_are_stale_even_when_the_number_is_used_again()
     {
         using var mount = new MemFsMount(new MemFs { ReuseNumbers = true });
