@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text;
 using ZfsLite.Fs;
 using ZfsLite.Kmem.Spl;
@@ -9,7 +8,7 @@ namespace ZfsLite.TestKit;
 /// A complete file system in memory behind <see cref="IFuseFileSystem"/>: what the FUSE door is tested with, and the null
 /// file system that shows the door's own ceiling. Lock order: namespace lock, then a file's own lock.
 /// </summary>
-public sealed unsafe class MemFs : IFuseFileSystem
+public sealed unsafe partial class MemFs : IFuseFileSystem
 {
     private const int Chunk = 128 << 10;
     private const uint TypeMask = 0xF000;
@@ -320,148 +319,6 @@ public sealed unsafe class MemFs : IFuseFileSystem
     public bool KeepCache(ulong obj) => KeepsCache;
 
     /// <inheritdoc/>
-    public int Read(ulong obj, ulong offset, int length, byte* destination, out int done)
-    {
-        OnRead?.Invoke();
-        done = 0;
-        _tree.EnterRead();
-        if (Find(obj) is not { } node)
-        {
-            _tree.Exit();
-            return Errno.ENOENT;
-        }
-
-        node.Lock.EnterRead();
-        done = offset >= node.Attr.Size ? 0 : (int)Math.Min((ulong)length, node.Attr.Size - offset);
-        for (int at = 0; at < done;)
-        {
-            (int index, int inside, int n) = Piece(offset, at, done);
-            byte* chunk = index < node.Chunks.Count ? (byte*)node.Chunks[index] : null;
-            if (chunk is null)
-            {
-                new Span<byte>(destination + at, n).Clear();
-            }
-            else
-            {
-                Buffer.MemoryCopy(chunk + inside, destination + at, n, n);
-            }
-
-            at += n;
-        }
-
-        node.Lock.Exit();
-        _tree.Exit();
-        return 0;
-    }
-
-    /// <inheritdoc/>
-    public int Write(ulong obj, ulong offset, int length, byte* source, bool killSuidgid, out int done)
-    {
-        OnWrite?.Invoke();
-        done = 0;
-        if (offset + (ulong)length > SizeMax)
-        {
-            return Errno.EFBIG;
-        }
-
-        _tree.EnterRead();
-        if (Find(obj) is not { } node)
-        {
-            _tree.Exit();
-            return Errno.ENOENT;
-        }
-
-        node.Lock.EnterWrite();
-        for (int at = 0; at < length;)
-        {
-            (int index, int inside, int n) = Piece(offset, at, length);
-            Buffer.MemoryCopy(source + at, Backed(node, index) + inside, n, n);
-            at += n;
-        }
-
-        node.Attr.Size = Math.Max(node.Attr.Size, offset + (ulong)length);
-        Kill(node, killSuidgid);
-        Touch(node, true);
-        node.Lock.Exit();
-        _tree.Exit();
-        done = length;
-        return 0;
-    }
-
-    /// <inheritdoc/>
-    public int Fsync(ulong obj)
-    {
-        Katomic.Increment(ref Syncs);
-        return 0;
-    }
-
-    /// <inheritdoc/>
-    public int Fallocate(ulong obj, int mode, ulong offset, ulong length)
-    {
-        const int keepSize = 1, punch = 2, zero = 16;
-        if ((mode & ~(keepSize | punch | zero)) != 0)
-        {
-            return Errno.EOPNOTSUPP;
-        }
-
-        if (offset + length > SizeMax)
-        {
-            return Errno.EFBIG;
-        }
-
-        _tree.EnterWrite();
-        try
-        {
-            if (Find(obj) is not { } node)
-            {
-                return Errno.ENOENT;
-            }
-
-            if ((mode & (punch | zero)) != 0)
-            {
-                ClearRange(node, offset, Math.Min(offset + length, node.Attr.Size));
-            }
-
-            if ((mode & keepSize) == 0 && offset + length > node.Attr.Size)
-            {
-                node.Attr.Size = offset + length;
-            }
-
-            Touch(node, true);
-            return 0;
-        }
-        finally
-        {
-            _tree.Exit();
-        }
-    }
-
-    /// <inheritdoc/>
-    public int Seek(ulong obj, int whence, ulong offset, out ulong result)
-    {
-        _tree.EnterRead();
-        result = 0;
-        Node? node = Find(obj);
-        int error = node is null ? Errno.ENOENT : offset >= node.Attr.Size ? Errno.ENXIO : 0;
-        if (error == 0)
-        {
-            bool wantData = whence == 3;
-            ulong at = offset;
-            while (at < node!.Attr.Size && HasData(node, at) != wantData)
-            {
-                bool pastChunks = at / Chunk >= (ulong)node.Chunks.Count;
-                at = pastChunks ? node.Attr.Size : ((at / Chunk) + 1) * Chunk;
-            }
-
-            error = at >= node.Attr.Size && wantData ? Errno.ENXIO : 0;
-            result = Math.Min(at, node.Attr.Size);
-        }
-
-        _tree.Exit();
-        return error;
-    }
-
-    /// <inheritdoc/>
     public int ReadDir(ulong dir, ulong cookie, IDirFiller filler)
     {
         _tree.EnterRead();
@@ -502,84 +359,6 @@ public sealed unsafe class MemFs : IFuseFileSystem
     }
 
     /// <inheritdoc/>
-    public int GetXattr(ulong obj, ReadOnlySpan<byte> name, Span<byte> value, out int length)
-    {
-        _tree.EnterRead();
-        length = 0;
-        int error = Errno.ENODATA;
-        if (Find(obj) is { Xattrs: { } xattrs } && xattrs.TryGetValue(Text(name), out byte[]? stored))
-        {
-            length = stored.Length;
-            error = value.Length > 0 && value.Length < length ? Errno.ERANGE : 0;
-            if (value.Length >= length)
-            {
-                stored.CopyTo(value);
-            }
-        }
-
-        _tree.Exit();
-        return error;
-    }
-
-    /// <inheritdoc/>
-    public int SetXattr(in Cred cred, ulong obj, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, int flags)
-    {
-        _tree.EnterWrite();
-        int error = Errno.ENOENT;
-        if (Find(obj) is { } node)
-        {
-            node.Xattrs ??= [];
-            bool exists = node.Xattrs.ContainsKey(Text(name));
-            error = flags == 1 && exists ? Errno.EEXIST : flags == 2 && !exists ? Errno.ENODATA : 0;
-            if (error == 0)
-            {
-                node.Xattrs[Text(name)] = value.ToArray();
-                Touch(node, false);
-            }
-        }
-
-        _tree.Exit();
-        return error;
-    }
-
-    /// <inheritdoc/>
-    public int ListXattr(ulong obj, Span<byte> list, out int length)
-    {
-        _tree.EnterRead();
-        int at = 0;
-        int error = 0;
-        foreach (string name in Find(obj)?.Xattrs?.Keys ?? Enumerable.Empty<string>())
-        {
-            if (list.Length > 0 && at + name.Length + 1 > list.Length)
-            {
-                error = Errno.ERANGE;
-                break;
-            }
-
-            if (list.Length > 0)
-            {
-                Encoding.Latin1.GetBytes(name, list[at..]);
-                list[at + name.Length] = 0;
-            }
-
-            at += name.Length + 1;
-        }
-
-        length = at;
-        _tree.Exit();
-        return error;
-    }
-
-    /// <inheritdoc/>
-    public int RemoveXattr(ulong obj, ReadOnlySpan<byte> name)
-    {
-        _tree.EnterWrite();
-        bool removed = Find(obj)?.Xattrs?.Remove(Text(name)) ?? false;
-        _tree.Exit();
-        return removed ? 0 : Errno.ENODATA;
-    }
-
-    /// <inheritdoc/>
     public int StatFs(out StatFs stat)
     {
         stat = new StatFs
@@ -605,78 +384,6 @@ public sealed unsafe class MemFs : IFuseFileSystem
 
     /// <summary>Names as text: one char a byte.</summary>
     private static string Text(ReadOnlySpan<byte> name) => Encoding.Latin1.GetString(name);
-
-    private static (int Index, int Inside, int Length) Piece(ulong offset, int at, int end)
-    {
-        ulong position = offset + (ulong)at;
-        int inside = (int)(position % Chunk);
-        return ((int)(position / Chunk), inside, Math.Min(end - at, Chunk - inside));
-    }
-
-    private static byte* Backed(Node node, int index)
-    {
-        while (node.Chunks.Count <= index)
-        {
-            node.Chunks.Add(0);
-        }
-
-        if (node.Chunks[index] == 0)
-        {
-            node.Chunks[index] = (nint)NativeMemory.AllocZeroed(Chunk);
-            node.Attr.Blocks += Chunk / 512;
-        }
-
-        return (byte*)node.Chunks[index];
-    }
-
-    private static bool HasData(Node node, ulong at) => at / Chunk < (ulong)node.Chunks.Count && node.Chunks[(int)(at / Chunk)] != 0;
-
-    private static void FreeChunk(Node node, int index)
-    {
-        if (node.Chunks[index] != 0)
-        {
-            NativeMemory.Free((void*)node.Chunks[index]);
-            node.Chunks[index] = 0;
-            node.Attr.Blocks -= Chunk / 512;
-        }
-    }
-
-    private static void ClearRange(Node node, ulong from, ulong to)
-    {
-        to = Math.Min(to, (ulong)node.Chunks.Count * Chunk);
-        for (ulong at = from; at < to;)
-        {
-            int index = (int)(at / Chunk);
-            int inside = (int)(at % Chunk);
-            ulong n = Math.Min(to - at, (ulong)(Chunk - inside));
-            if (index < node.Chunks.Count && node.Chunks[index] != 0)
-            {
-                if (n == Chunk)
-                {
-                    FreeChunk(node, index);
-                }
-                else
-                {
-                    new Span<byte>((byte*)node.Chunks[index] + inside, (int)n).Clear();
-                }
-            }
-
-            at += n;
-        }
-    }
-
-    private static void Resize(Node node, ulong size)
-    {
-        node.Lock.EnterWrite();
-        if (size < node.Attr.Size)
-        {
-            ulong end = ((node.Attr.Size + Chunk - 1) / Chunk) * Chunk;
-            ClearRange(node, size, end);
-        }
-
-        node.Attr.Size = size;
-        node.Lock.Exit();
-    }
 
     private static void Touch(Node node, bool modified)
     {
@@ -841,36 +548,6 @@ public sealed unsafe class MemFs : IFuseFileSystem
 
             _nodes.Remove(node.Attr.Object);
             _freed.Push(node.Attr.Object);
-        }
-    }
-
-    private sealed class Node
-    {
-        internal readonly Krwlock Lock = new("memfs_node");
-        internal readonly List<nint> Chunks = [];
-        internal readonly Dictionary<string, ulong> Children = new(StringComparer.Ordinal);
-        internal readonly List<(string? Name, ulong Object)> Order = [];
-        internal ZnodeAttr Attr;
-        internal ulong Parent;
-        internal int Opens;
-        internal byte[]? Target;
-        internal Dictionary<string, byte[]>? Xattrs;
-
-        internal void AddChild(string name, ulong obj)
-        {
-            Children.Add(name, obj);
-            Order.Add((name, obj));
-        }
-
-        internal void RemoveChild(string name)
-        {
-            Children.Remove(name);
-            int at = Order.FindIndex(e => e.Name == name);
-            Order[at] = (null, 0);
-            if (Children.Count == 0)
-            {
-                Order.Clear();
-            }
         }
     }
 }
