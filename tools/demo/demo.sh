@@ -209,7 +209,8 @@ part_b() {
     judge "$LAB" lab
 }
 
-counter() { awk -v name="$1" '$1 == name { print $2 }' "$OUT/kmem-c.txt"; }
+# counter NAME FILE: a counter of the small kernel, from the report of the deadlock or from zfslite kmem.
+counter() { awk -v name="$1" '$1 == name { print $2; exit }' "$2"; }
 
 part_c() {
     title "(c) The same job, the same seed, policy fstrans"
@@ -222,9 +223,9 @@ part_c() {
     C_SECONDS=$((SECONDS - started))
     "$ZFSLITE" kmem "$MNT" >"$OUT/kmem-c.txt" || fail "zfslite kmem"
     saw "completed after $C_SECONDS s"
-    saw "sleeping allocations turned away from reclaim:      $(counter turned_away)"
-    saw "dips into the reserve:                              $(counter reserve_events)"
-    saw "atime-dirty znodes handed to the inactive queue:    $(counter znodes_inactive_queued)"
+    saw "sleeping allocations turned away from reclaim:      $(counter turned_away "$OUT/kmem-c.txt")"
+    saw "dips into the reserve:                              $(counter reserve_events "$OUT/kmem-c.txt")"
+    saw "atime-dirty znodes handed to the inactive queue:    $(counter znodes_inactive_queued "$OUT/kmem-c.txt")"
     zl unmount "$MNT"
     await_daemon 30
     [ "$CODE" = 0 ] || fail "the daemon ended with exit code $CODE: $(tail -n 5 "$OUT/daemon-fstrans.log")"
@@ -245,9 +246,10 @@ part_d() {
         printf "$row" "seconds of work" "$B_SECONDS" "$C_SECONDS"
         printf "$row" "daemon's exit code" "$EXIT_DEADLOCK" "0"
         printf "$row" "threads in the cycle" "$(cycle_length)" "-"
-        printf "$row" "allocations turned away from reclaim" "0 (no marks)" "$(counter turned_away)"
-        printf "$row" "dips into the reserve" "0 (for nobody)" "$(counter reserve_events)"
-        printf "$row" "znodes handed to the inactive queue" "0 (evicted in place)" "$(counter znodes_inactive_queued)"
+        printf "$row" "allocations turned away from reclaim" "$(counter turned_away "$REPORT")" "$(counter turned_away "$OUT/kmem-c.txt")"
+        printf "$row" "dips into the reserve" "$(counter reserve_events "$REPORT")" "$(counter reserve_events "$OUT/kmem-c.txt")"
+        printf "$row" "znodes handed to the inactive queue" "$(counter znodes_inactive_queued "$REPORT")" "$(counter znodes_inactive_queued "$OUT/kmem-c.txt")"
+        printf "$row" "atimes written by a thread in reclaim" "$(counter znodes_evicted_in_reclaim_with_tx "$REPORT")" "$(counter znodes_evicted_in_reclaim_with_tx "$OUT/kmem-c.txt")"
         printf "$row" "written" "-" "$(rate WRITE)"
         printf "$row" "pool afterwards: zfslite check, zdb -bcc" "clean, clean" "clean, clean"
     } | tee "$OUT/table.txt"

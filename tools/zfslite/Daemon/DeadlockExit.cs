@@ -10,7 +10,7 @@ namespace ZfsLite.Cli;
 /// the mount away, and leaves at once. Nothing is flushed: the threads that would have to do it are those that are stuck, and the
 /// last uberblock on disk is a whole pool.
 /// </summary>
-internal sealed class DeadlockExit(MountSettings settings, string pool, FuseServer server, string socketPath, TextWriter log)
+internal sealed class DeadlockExit(MountSettings settings, string pool, FuseServer server, string socketPath, Func<IEnumerable<KeyValuePair<string, long>>> counters, TextWriter log)
 {
     /// <summary>Called by the watchdog with the proof.</summary>
     internal void Run(DeadlockReport report)
@@ -18,9 +18,18 @@ internal sealed class DeadlockExit(MountSettings settings, string pool, FuseServ
         string basePath = Path.Combine(ControlPaths.Directory, $"deadlock-{ControlPaths.Safe(pool)}-{Environment.ProcessId}");
         string svg = settings.DeadlockSvg ?? basePath + ".svg";
         log.WriteLine(report.ToText());
+        log.WriteLine(Counters());
         string? failed = Write(svg, report.ToSvg()) ?? Write(basePath + ".txt", report.ToText()) ?? Write(basePath + ".json", report.ToJson());
         log.WriteLine(failed is null ? $"zfslite: the picture is in {svg}, the report in {basePath}.txt and .json" : $"zfslite: {failed}");
         Leave($"pool {pool}: {report.Summary}; the connection is aborted, nothing is flushed, the pool opens as it was last synced", ExitCode.Deadlock);
+    }
+
+    /// <summary>The counters of the small kernel at the end; a stuck thread may hold one of their locks, so they have a second.</summary>
+    private string Counters()
+    {
+        const int PatienceMs = 1000;
+        var gather = Task.Run(() => "Counters:\n" + string.Join('\n', counters().Select(static c => $"  {c.Key} {c.Value}")));
+        return gather.Wait(PatienceMs) ? gather.Result : "Counters: not to be had, a stuck thread holds them";
     }
 
     /// <summary>A thread that fails takes the daemon down in the same way; its stack goes to a file, not to the user.</summary>

@@ -59,7 +59,7 @@ internal sealed class MountDaemon : IPoolCommands
         });
         OpenAll();
         using var control = new ControlServer(ControlPaths.SocketFor(_spa.Name, Environment.ProcessId), this);
-        var deadlock = new DeadlockExit(_settings, _spa.Name, _server, control.SocketPath, _log);
+        var deadlock = new DeadlockExit(_settings, _spa.Name, _server, control.SocketPath, () => KmemReport.Make(_spa, _zfsvfs).Counters, _log);
         deadlock.CatchCrashes();
         var watchdog = new Watchdog(new WatchdogOptions()) { OnDeadlock = deadlock.Run, OnSlowWait = w => _log.WriteLine(w.ToText()) };
         watchdog.Start();
