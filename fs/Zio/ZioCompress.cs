@@ -1,6 +1,5 @@
 using System.IO.Compression;
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace ZfsLite.Fs;
 
@@ -66,29 +65,7 @@ public static unsafe class ZioCompress
     }
 
     /// <summary>True if every byte is zero: such a block becomes a hole when compression is on.</summary>
-    public static bool IsAllZero(byte* data, int size)
-    {
-        int i = 0;
-        for (; i + 128 <= size; i += 128)
-        {
-            Vector256<byte> v = Vector256.Load(data + i) | Vector256.Load(data + i + 32)
-                | Vector256.Load(data + i + 64) | Vector256.Load(data + i + 96);
-            if (v != Vector256<byte>.Zero)
-            {
-                return false;
-            }
-        }
-
-        for (; i < size; i++)
-        {
-            if (data[i] != 0)
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
+    public static bool IsAllZero(byte* data, int size) => !new ReadOnlySpan<byte>(data, size).ContainsAnyExcept((byte)0);
 
     private static int Deflate(int level, byte* src, int length, byte* dst, int room)
     {
