@@ -78,6 +78,7 @@ public static unsafe class ZioReader
             return ReadStored(vdevs, bp, copy, dst, 0, ref headers);
         }
 
+        // From the reserve if need be: whoever holds this buffer waits for the disk and for nothing else, then gives it back.
         byte* stored = ZioBuf.Alloc(psize, KmFlags.PushPage);
         try
         {
