@@ -172,7 +172,7 @@ run_suite() {
     rm -rf "$results"
     mkdir -p "$results"
     ZFSLITE_SPL="$spl" timeout --kill-after=20 "${SUITE_SECONDS_MAX:-420}" \
-        dotnet test "$ROOT/$project" -c Release --no-build --filter 'Category!=stress' --blame-crash-collect-always false \
+        dotnet test "$ROOT/$project" -c Release --no-build --filter 'Category!=stress' \
         --results-directory "$results" --logger 'trx;LogFileName=suite.trx' >"$results/log" 2>&1 </dev/null || code=$?
     if [ -s "$results/suite.trx" ] && read -r total passed failed < <(counters "$results/suite.trx") && [ -n "$total" ]; then
         skipped=$((total - passed - failed))

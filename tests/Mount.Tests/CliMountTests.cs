@@ -276,7 +276,7 @@ public sealed class CliMountTests : IDisposable
         _m.Shell($"cd {directory} && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum");
 
     private string Modes(string directory) =>
-        _m.Shell($"cd {directory} && find . -printf '%P %y %m %U %G %n %l %T@ ' ! -type d -printf '%s' -printf '\\n' | LC_ALL=C sort");
+        _m.Shell($"cd {directory} && find . \\( -type d -printf '%P %y %m %U %G %n %T@\\n' \\) -o -printf '%P %y %m %U %G %n %l %T@ %s\\n' | LC_ALL=C sort");
 
     /// <summary>Overwrites every place of the image that holds this text; returns how many.</summary>
     private int Damage(ReadOnlySpan<byte> text)
