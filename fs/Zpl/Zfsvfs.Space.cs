@@ -355,7 +355,13 @@ public sealed unsafe partial class Zfsvfs
                 return Errno.ENXIO;
             }
 
-            result = found ? at : size;
+            if (!found)
+            {
+                // What lies behind the last block is a hole too.
+                at = Math.Max(offset, (z.Dnode!.MaxBlockId + 1) * (ulong)z.Dnode.BlockSize);
+            }
+
+            result = Math.Min(at, size);
             return 0;
         }
         finally

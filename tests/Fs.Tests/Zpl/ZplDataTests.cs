@@ -117,6 +117,21 @@ public sealed class ZplDataTests
     }
 
     [Fact]
+    public void Data_not_yet_synced_is_no_hole()
+    {
+        using var p = new ZplPool(recordSize: 4096);
+        ulong file = p.Make(p.RootDir, "f");
+        Assert.Equal(0, p.Truncate(file, 8 << 20));
+        Assert.Equal(0, p.Fs.SyncFs());
+        Assert.Equal(0, p.Write(file, 3 << 20, new byte[] { 1 }));
+        Assert.Equal(0, p.Fs.Seek(file, 3, 0, out ulong data));
+        Assert.Equal(3UL << 20, data);
+        Assert.Equal(0, p.Fs.Seek(file, 4, data, out ulong hole));
+        Assert.Equal((3UL << 20) + 4096, hole);
+        Assert.Equal(Errno.ENXIO, p.Fs.Seek(file, 3, hole, out _));
+    }
+
+    [Fact]
     public void Offsets_beyond_the_limit_are_too_big()
     {
         using var p = new ZplPool();
