@@ -80,6 +80,16 @@ public sealed class CliMountOptionsTests
         Assert.Equal(fake, f);
     }
 
+    [Fact]
+    public void What_mount_adds_from_the_mount_table_on_a_remount_is_no_wish()
+    {
+        string[] words = ["ro,nosuid,nodev,relatime,remount,user_id=0,group_id=0,default_permissions,allow_other,max_read=524288"];
+        MountOptions options = MountOptions.Parse(HelperCommands.WithoutTableDefaults(words));
+        Assert.True(options.Remount && options.ReadOnly);
+        Assert.Null(options.Atime);
+        Assert.Equal(AtimeMode.Relatime, MountOptions.Parse(HelperCommands.WithoutTableDefaults(["relatime"])).Atime);
+    }
+
     [Theory]
     [InlineData("/mnt/a\\040b", "/mnt/a b")]
     [InlineData("/plain", "/plain")]

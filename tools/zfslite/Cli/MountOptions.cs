@@ -8,6 +8,9 @@ namespace ZfsLite.Cli;
 /// </summary>
 public sealed class MountOptions
 {
+    /// <summary>Words of the mount table, which mount(8) hands back on a remount: they are in force already.</summary>
+    private static readonly string[] s_fromMountTable = ["user_id", "group_id", "max_read", "rootmode", "fsname", "subtype"];
+
     private static readonly string[] s_known =
     [
         "ro", "rw", "allow_other", "default_permissions", "atime", "relatime", "noatime", "strictatime", "dev", "nodev",
@@ -172,7 +175,7 @@ public sealed class MountOptions
                 TortureReclaim = int.TryParse(value, out int n) && n >= 0 ? n : throw BadValue(word, "a whole number from 0 up");
                 break;
             default:
-                if (!key.StartsWith("x-", StringComparison.Ordinal))
+                if (!key.StartsWith("x-", StringComparison.Ordinal) && !s_fromMountTable.Contains(key))
                 {
                     throw Unknown(word);
                 }

@@ -16,7 +16,7 @@ internal static class HelperCommands
         command.SetAction(parsed =>
         {
             (List<string> paths, List<string> options, bool fake) = ParseMountWords(parsed.GetValue(words) ?? []);
-            MountOptions parsedOptions = MountOptions.Parse(options);
+            MountOptions parsedOptions = MountOptions.Parse(WithoutTableDefaults(options));
             return fake
                 ? ExitCode.Ok
                 : MountCommand.Run(io, MountCommand.Settings([.. paths], parsedOptions, null, null, null, background: true, trace: false, null));
@@ -38,6 +38,17 @@ internal static class HelperCommands
                 : throw CliException.Usage("umount.fuse.zfslite: one directory is needed", "umount DIR");
         });
         return command;
+    }
+
+    /// <summary>
+    /// On a remount mount(8) merges the words of the mount table into those of the user. There "relatime" is what the kernel
+    /// says of every FUSE mount, not a wish.
+    /// </summary>
+    internal static IEnumerable<string> WithoutTableDefaults(IEnumerable<string> options)
+    {
+        List<string> words = [.. options.SelectMany(static o => o.Split(','))];
+        bool merged = words.Contains("remount") && words.Exists(static w => w.StartsWith("user_id=", StringComparison.Ordinal));
+        return merged ? words.Where(static w => w != "relatime") : words;
     }
 
     /// <summary>Splits what mount(8) and umount(8) pass: paths, -o values, and whether -f (fake) was among the flags of mount.</summary>

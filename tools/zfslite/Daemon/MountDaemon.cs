@@ -81,7 +81,16 @@ internal sealed class MountDaemon : IPoolCommands
         watchdog.Stop();
         _closed.Set();
         control.Close(ControlServer.ReadTimeoutMs);
-        return _closeError is null ? ExitCode.Ok : throw new CliException($"pool {_spa.Name} was not closed cleanly: {_closeError}");
+        if (_closeError is not null)
+        {
+            throw new CliException($"pool {_spa.Name} was not closed cleanly: {_closeError}");
+        }
+
+        // The pool is closed and everything is answered. The runtime's own way out would wait up to 2 s for its finalizers.
+        io.Out.Flush();
+        io.Error.Flush();
+        Native.ExitNow(ExitCode.Ok);
+        return ExitCode.Ok;
     }
 
     /// <summary>A pool whose device lies on its own mount waits for itself.</summary>
