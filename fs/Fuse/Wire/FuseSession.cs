@@ -27,15 +27,21 @@ namespace ZfsLite.Fs;
 /// <para>Locks: _mutex guards the places, the parked FIFO, the counts of workers and bytes. Nothing is called under it that
 /// blocks, and memory is allocated outside it.</para>
 /// </remarks>
-public sealed unsafe class FuseSession
+public sealed unsafe partial class FuseSession
 {
     private const int StatSlots = 54;
+
+    /// <summary>Workers that wait in the kernel for a request at one time: one to take it, one that is idle meanwhile.</summary>
+    private const int IdleReadersMax = 2;
+
+    private static readonly IdleWait s_spareWait = new("a spare worker to be wanted");
 
     private readonly IFuseTransport _transport;
     private readonly IFuseHandler _handler;
     private readonly FuseSessionOptions _options;
     private readonly Kmutex _mutex = new("fuse_session");
     private readonly Kcondvar _changed = new("fuse_session");
+    private readonly Kcondvar _spareWanted = new("fuse_spare");
     private readonly Kmutex _traceMutex = new("fuse_trace");
     private readonly KmemCache _headCache;
     private readonly KmemCache _recordCache;
@@ -54,6 +60,9 @@ public sealed unsafe class FuseSession
     private bool _started;
     private bool _initialised;
     private bool _cachesGone;
+    private int _spares;
+    private int _wanted;
+    private bool _over;
 
     /// <summary>Makes a session; <see cref="Start"/> begins it.</summary>
     public FuseSession(IFuseTransport transport, IFuseHandler handler, FuseSessionOptions options)
@@ -217,42 +226,6 @@ public sealed unsafe class FuseSession
         }
     }
 
-    private void AddWorker()
-    {
-        var worker = new Worker();
-        _workers.Add(worker);
-        Katomic.Increment(ref _live);
-        worker.Thread = Kthread.Start($"fuse/{_workers.Count - 1}", () => Work(worker));
-    }
-
-    private void Work(Worker worker)
-    {
-        // The kernel may be waiting for this thread to clean its pages: marked for life under policy fstrans.
-        Kthread.Current.Flags |= Fstrans.WorkerFlags;
-        _transport.EnterWorker();
-        try
-        {
-            worker.Request = NewRequest();
-            Fill(worker.Request);
-            while (Serve(worker))
-            {
-            }
-        }
-        finally
-        {
-            _transport.LeaveWorker();
-            if (worker.Request is { } request)
-            {
-                Release(request);
-            }
-
-            _mutex.Enter();
-            Katomic.Decrement(ref _live);
-            _changed.Broadcast();
-            _mutex.Exit();
-        }
-    }
-
     /// <summary>Reads and handles one request. False when the session is over.</summary>
     private bool Serve(Worker worker)
     {
@@ -294,17 +267,6 @@ public sealed unsafe class FuseSession
         }
 
         return false;
-    }
-
-    private void GrowIfNeeded()
-    {
-        _mutex.Enter();
-        if (_workers.Count < _options.MaxWorkers && !_transport.IsStopping && Katomic.Load(ref _idle) == 0)
-        {
-            AddWorker();
-        }
-
-        _mutex.Exit();
     }
 
     private void Process(Worker worker, FuseRequest request)
