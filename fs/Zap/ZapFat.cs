@@ -10,13 +10,13 @@ namespace ZfsLite.Fs;
 internal static unsafe class ZapFat
 {
     private const int OffMagic = 8;
-    private const int OffTable = 16;
-    private const int OffFreeBlock = 56;
-    private const int OffLeafs = 64;
-    private const int OffEntries = 72;
-    private const int OffSalt = 80;
-    private const int OffNormFlags = 88;
-    private const int OffFlags = 96;
+    private const int OffTable = ZapPhys.FatTableBlock;
+    private const int OffFreeBlock = ZapPhys.FatFreeBlock;
+    private const int OffLeafs = ZapPhys.FatLeafCount;
+    private const int OffEntries = ZapPhys.FatEntryCount;
+    private const int OffSalt = ZapPhys.FatSalt;
+    private const int OffNormFlags = ZapPhys.FatNormFlags;
+    private const int OffFlags = ZapPhys.FatFlags;
 
     /// <summary>A leaf may lie this many bits deeper than an even spread of the leaves would put it.</summary>
     private const int SkewBits = 6;

@@ -9,7 +9,7 @@ internal static class ZapHash
     internal const int Bits = 28;
 
     /// <summary>Normalisation flag: names that differ in case only are the same name (U8_TEXTPREP_TOUPPER).</summary>
-    internal const ulong NormToUpper = 2;
+    internal const ulong NormToUpper = ZapPhys.NormToUpper;
 
     /// <summary>The reflected polynomial of ECMA-182.</summary>
     private const ulong Polynomial = 0xC96C5795D7870F42UL;

@@ -9,14 +9,14 @@ namespace ZfsLite.Fs;
 /// </summary>
 internal readonly unsafe ref struct ZapLeaf
 {
-    internal const ushort End = 0xffff;
-    internal const int ArrayBytes = 21;
-    private const int ChunkSize = 24;
-    private const int HeaderSize = 48;
-    private const byte TypeEntry = 252;
-    private const byte TypeFree = 253;
-    private const byte TypeArray = 251;
-    private const byte FlagCdSorted = 1;
+    internal const ushort End = ZapPhys.ChainEnd;
+    internal const int ArrayBytes = ZapPhys.ChunkArrayBytes;
+    private const int ChunkSize = ZapPhys.LeafChunkSize;
+    private const int HeaderSize = ZapPhys.LeafHash;
+    private const byte TypeEntry = ZapPhys.ChunkEntry;
+    private const byte TypeFree = ZapPhys.ChunkFree;
+    private const byte TypeArray = ZapPhys.ChunkArray;
+    private const byte FlagCdSorted = ZapPhys.LeafFlagSorted;
 
     private readonly byte* _p;
     private readonly int _buckets;
@@ -24,8 +24,8 @@ internal readonly unsafe ref struct ZapLeaf
     internal ZapLeaf(byte* block, int blockSize)
     {
         _p = block;
-        _buckets = blockSize / 32;
-        Chunks = ((blockSize - (2 * _buckets)) / ChunkSize) - 2;
+        _buckets = ZapPhys.LeafHashCount(blockSize);
+        Chunks = ZapPhys.LeafChunkCount(blockSize);
     }
 
     /// <summary>Number of chunks of a leaf of this size.</summary>

@@ -13,11 +13,11 @@ internal static unsafe class ZapMicro
     /// <summary>Blocks with more slots than this are indexed.</summary>
     internal const int SmallSlots = 15;
 
-    private const int OffSalt = 8;
-    private const int OffNormFlags = 16;
-    private const int OffCd = 8;
-    private const int OffName = 14;
-    private const int NameRoom = 50;
+    private const int OffSalt = ZapPhys.MicroSalt;
+    private const int OffNormFlags = ZapPhys.MicroNormFlags;
+    private const int OffCd = ZapPhys.MicroEntryCd;
+    private const int OffName = ZapPhys.MicroEntryName;
+    private const int NameRoom = ZapPhys.MicroNameSize;
 
     internal static ulong Salt(byte* block) => *(ulong*)(block + OffSalt);
 

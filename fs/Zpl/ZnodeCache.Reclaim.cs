@@ -20,6 +20,7 @@ namespace ZfsLite.Fs;
 public sealed unsafe partial class ZnodeCache
 {
     private readonly Kcondvar _inactiveWork = new("zfs_inactive");
+    private readonly IdleWait _inactiveIdle = new("work in the inactive queue");
     private Kthread? _inactiveThread;
     private Znode? _inactiveHead;
     private Znode? _inactiveTail;
@@ -159,7 +160,7 @@ public sealed unsafe partial class ZnodeCache
         {
             if (_inactiveHead is not { } z)
             {
-                _inactiveWork.Wait(_mutex);
+                _inactiveWork.Wait(_mutex, _inactiveIdle);
                 continue;
             }
 

@@ -1,5 +1,5 @@
-using Xunit;
 using System.Runtime.InteropServices;
+using Xunit;
 using ZfsLite.Kmem.Spl;
 using ZfsLite.TestKit;
 using ZfsLite.Txn;
