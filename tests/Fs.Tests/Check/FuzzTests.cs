@@ -5,6 +5,7 @@ using ZfsLite.TestKit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Hostile images: whatever the bytes, reading and checking end in time, with errors and no other exception.</summary>
+[Trait("Backend", "os")]
 public sealed unsafe class FuzzTests : IDisposable
 {
     private const long MaxRunNs = 20_000_000_000;

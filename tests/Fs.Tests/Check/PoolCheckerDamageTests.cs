@@ -6,6 +6,7 @@ using ZfsLite.TestKit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Every kind of damage that the checker is for is planted, with checksums made right above it, and must be found.</summary>
+[Trait("Backend", "os")]
 public sealed unsafe class PoolCheckerDamageTests : IDisposable
 {
     private const ulong Mos = 0, Ds = 16;

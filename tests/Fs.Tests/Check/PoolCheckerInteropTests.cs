@@ -5,6 +5,7 @@ using ZfsLite.TestKit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Pools that the other implementation changed a moment ago.</summary>
+[Trait("Backend", "os")]
 public sealed class PoolCheckerInteropTests : IDisposable
 {
     private readonly KmemScope _kmem = new(64 << 20);

@@ -5,6 +5,7 @@ using ZfsLite.TestKit;
 namespace Fs.Tests.Dmu;
 
 /// <summary>What happens to blocks that a snapshot shares: on a golden pool with snapshots and a clone, judged by the checker.</summary>
+[Trait("Backend", "os")]
 public sealed unsafe class DeadlistTests
 {
     [GoldenFact("golda")]

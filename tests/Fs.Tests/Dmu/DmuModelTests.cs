@@ -39,7 +39,8 @@ public sealed class DmuModelTests
 
                 memory.Failed = false;
             },
-            seeds: 6);
+            seeds: 6,
+            options: new SimOptions { MaxSteps = 50_000_000 });
     }
 
     [Fact]
@@ -83,7 +84,8 @@ public sealed class DmuModelTests
                 _ = Close(spa, os, copy);
                 memory.Failed = false;
             },
-            seeds: 6);
+            seeds: 6,
+            options: new SimOptions { MaxSteps = 50_000_000 });
     }
 
     [OsFact]

@@ -4,6 +4,7 @@ using ZfsLite.TestKit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>The space maps of pools that another implementation wrote.</summary>
+[Trait("Backend", "os")]
 public sealed class SpaceMapGoldenTests
 {
     [GoldenFact("golda12")]

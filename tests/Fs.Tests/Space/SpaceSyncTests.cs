@@ -6,6 +6,7 @@ using ZfsLite.Txn;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Allocator, space maps and pipeline under a whole pool: many txgs of writes and frees, judged by zdb and by a second open.</summary>
+[Trait("Backend", "os")]
 public sealed unsafe class SpaceSyncTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("zfslite-space-").FullName;

@@ -6,6 +6,7 @@ using ZfsLite.TestKit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>The write pipeline on devices in memory, read back by the block reader.</summary>
+[Trait("Backend", "os")]
 public sealed unsafe class ZioPipelineTests : IDisposable
 {
     private const int Block = 128 << 10;

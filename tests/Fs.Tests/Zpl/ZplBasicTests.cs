@@ -4,6 +4,7 @@ using Xunit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>The calls of the ZPL one by one, on a pool in memory.</summary>
+[Trait("Backend", "os")]
 public sealed class ZplBasicTests
 {
     private const uint DirMode = 0x41ED;

@@ -3,6 +3,7 @@ using Xunit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Contents of files: block sizes, holes, truncation, limits.</summary>
+[Trait("Backend", "os")]
 public sealed class ZplDataTests
 {
     [Theory]

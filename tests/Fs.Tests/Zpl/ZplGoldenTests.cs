@@ -8,6 +8,7 @@ namespace ZfsLite.Fs.Tests;
 /// Golden pools through the mounted ZPL, read-only, against the offline reader, which the manifests have judged: every name,
 /// attribute, byte, link target and extended attribute. And the ACL that this code would write against the one that is there.
 /// </summary>
+[Trait("Backend", "os")]
 public sealed unsafe class ZplGoldenTests : IDisposable
 {
     private readonly KmemScope _kmem = new(64 << 20);

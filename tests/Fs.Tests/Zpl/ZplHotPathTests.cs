@@ -4,6 +4,7 @@ using Xunit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>The hot paths allocate nothing on the GC heap once everything is cached and pooled.</summary>
+[Trait("Backend", "os")]
 public sealed unsafe class ZplHotPathTests
 {
     [Theory]

@@ -4,6 +4,7 @@ using ZfsLite.Kmem;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>The life of files in memory: open and unlinked, access times, eviction, extended attributes.</summary>
+[Trait("Backend", "os")]
 public sealed class ZplLifeTests
 {
     [Fact]

@@ -5,6 +5,7 @@ using Xunit.Abstractions;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Random operations against a model of a POSIX tree, with remounts; at the end zdb and the offline reader look too.</summary>
+[Trait("Backend", "os")]
 public sealed class ZplModelTests(ITestOutputHelper output)
 {
     private readonly List<ZplModelNode> _dirs = [];

@@ -3,6 +3,7 @@ using Xunit;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>Rename, over every kind of target, within a directory and across.</summary>
+[Trait("Backend", "os")]
 public sealed class ZplRenameTests
 {
     private const uint NoReplace = 1;
