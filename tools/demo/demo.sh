@@ -12,7 +12,7 @@ readonly ROOT ZFSLITE OUT SEED
 readonly MNT="$OUT/mnt" POOLS="$OUT/pool" SRC="$OUT/src"
 readonly IMG="$POOLS/demo.img" LAB="$OUT/lab/lab.img"
 readonly SVG="$OUT/deadlock.svg" REPORT="$OUT/deadlock.txt"
-readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=60
+readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=45
 readonly EXIT_DEADLOCK=75
 readonly SMALL_JOBS=4 SMALL_FILES=3000
 
@@ -150,7 +150,7 @@ make_lab() {
 lab_work() {
     timeout --kill-after=5 $((LAB_SECONDS + 30)) fio --randseed="$SEED" --time_based --runtime="$LAB_SECONDS" --group_reporting \
         "${SMALL_READERS[@]}" \
-        --name=write --new_group --directory="$MNT/big" --rw=randwrite --bs=64k --size=48m --numjobs=3 >"$1" 2>&1
+        --name=write --new_group --directory="$MNT/big" --rw=randwrite --bs=128k --size=32m --numjobs=6 >"$1" 2>&1
 }
 
 # start_foreground POLICY: the daemon as a child, so that its exit code is seen. Its output goes to a log.
@@ -182,7 +182,7 @@ await_daemon() {
 }
 
 part_b() {
-    step "4 fio readers (O_DIRECT: every read changes an atime) and 3 writers; no injection, no torture"
+    step "4 fio readers (O_DIRECT: every read changes an atime) and 6 writers; no injection, no torture"
     start_foreground none
     local started=$SECONDS fio_pid
     lab_work "$OUT/fio-b.log" "$DEADLOCK_SECONDS_MAX" &
