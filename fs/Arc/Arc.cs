@@ -18,11 +18,12 @@ namespace ZfsLite.Fs;
 /// its buffer. Holds goes from 0 to -1 (being evicted) only under the bucket lock, and never back.
 /// Lock order: arc_mtx → bucket → Dnode.ListMutex; a hold is taken under the bucket lock alone.
 /// </summary>
-public sealed unsafe class Arc : IShrinker, IDisposable
+public sealed unsafe partial class Arc : IShrinker, IDisposable
 {
     private const int BucketCount = 1 << 16;
     private const int LockCount = 256;
     private const long PromoteNs = 62_000_000;
+    private const int FreeMax = 4096;
 
     private readonly Dbuf?[] _buckets = new Dbuf?[BucketCount];
     private readonly Kmutex[] _bucketLocks = new Kmutex[LockCount];
@@ -83,20 +84,6 @@ public sealed unsafe class Arc : IShrinker, IDisposable
     public long Evictions => Katomic.Load(ref _evicted);
 
     internal KmemCache DirtyRecordCache { get; }
-
-    /// <inheritdoc/>
-    public long Count(in ShrinkControl control)
-    {
-        long over = SizeBytes - MinBytes;
-        return over <= 0 ? 0 : Math.Max(1, over >> 12);
-    }
-
-    /// <inheritdoc/>
-    public long Scan(in ShrinkControl control, long toScan)
-    {
-        long want = Math.Min(toScan << 12, SizeBytes - MinBytes);
-        return want <= 0 ? 0 : (Evict(want) + 4095) >> 12;
-    }
 
     /// <summary>Finds a block, or makes its entry, and takes a hold. The contents may be missing (State Uncached).</summary>
     internal Dbuf Hold(Dnode dn, int level, ulong blockId)
@@ -182,6 +169,8 @@ public sealed unsafe class Arc : IShrinker, IDisposable
     /// <summary>Lets go of a hold. A block without contents goes at once.</summary>
     internal void Release(Dbuf db)
     {
+        // Once the hold is gone the entry may be dropped, and be another block's, at any moment.
+        int hash = db.Hash;
         int after = Katomic.Decrement(ref db.Holds);
         if (after < 0)
         {
@@ -190,7 +179,7 @@ public sealed unsafe class Arc : IShrinker, IDisposable
 
         if (after == 0 && db.Data is null)
         {
-            DropIfEmpty(db);
+            DropIfEmpty(db, hash);
         }
     }
 
@@ -247,18 +236,6 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         _mutex.Exit();
     }
 
-    /// <summary>Drops every block of an object set, at unmount. Nothing may be held or dirty.</summary>
-    internal void DropAll(Objset os)
-    {
-        for (int round = 0; round < 2; round++)
-        {
-            foreach (ArcList list in new[] { _mru, _mfu, _mruGhost, _mfuGhost })
-            {
-                DropFrom(list, os);
-            }
-        }
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -279,30 +256,6 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         DirtyRecordCache.Destroy();
     }
 
-    /// <summary>Evicts clean unheld blocks of about that many bytes; returns how many bytes went. Never blocks on a busy lock for long.</summary>
-    internal long Evict(long bytes)
-    {
-        long freed = 0;
-        while (freed < bytes)
-        {
-            bool fromMru = _mru.Bytes > _p || _mfu.Bytes == 0;
-            long got = EvictOne(fromMru ? _mru : _mfu);
-            if (got == 0)
-            {
-                got = EvictOne(fromMru ? _mfu : _mru);
-            }
-
-            if (got == 0)
-            {
-                break;
-            }
-
-            freed += got;
-        }
-
-        return freed;
-    }
-
     private static int Hash(ulong os, ulong obj, int level, ulong blockId)
     {
         ulong h = (os * 0x9E3779B97F4A7C15UL) ^ (obj * 0xC2B2AE3D27D4EB4FUL) ^ (blockId * 0x165667B19E3779F9UL) ^ ((ulong)level << 57);
@@ -312,107 +265,7 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         return (int)(h & (BucketCount - 1));
     }
 
-    private long EvictOne(ArcList list)
-    {
-        const int ScanMax = 64;
-        _mutex.Enter();
-        Dbuf? db = list.Tail;
-        for (int i = 0; db is not null && i < ScanMax; i++)
-        {
-            Dbuf? prev = db.ArcPrev;
-            if (Katomic.Load(ref db.Holds) == 0 && TryClaim(db))
-            {
-                byte* data = db.Data;
-                int size = db.Size;
-                Dnode dn = db.Dn!;
-                list.Remove(db);
-                db.Data = null;
-                dn.RemoveFromList(db);
-                ToGhost(db, list);
-                _mutex.Exit();
-                _evicted++;
-                FreeBuffer(data, size);
-                dn.ReleaseFromBlock();
-                return size;
-            }
-
-            if (Katomic.Load(ref db.Holds) != 0)
-            {
-                // Held or dirty: out of the evictor's way, it comes round again.
-                list.Remove(db);
-                list.PushHead(db);
-            }
-
-            db = prev;
-        }
-
-        _mutex.Exit();
-        return 0;
-    }
-
-    /// <summary>Marks an unheld block with contents as going. arc_mtx held.</summary>
-    private bool TryClaim(Dbuf db)
-    {
-        Kmutex bucket = BucketOf(db);
-        if (!bucket.TryEnter())
-        {
-            return false;
-        }
-
-        bool claimed = db.Data is not null && Katomic.CompareExchange(ref db.Holds, -1, 0) == 0;
-        if (claimed)
-        {
-            // From here on nobody finds a holder in it; as a ghost it is resurrected under the bucket lock only.
-            db.State = DbufState.Ghost;
-        }
-
-        bucket.Exit();
-        return claimed;
-    }
-
-    private Kmutex BucketOf(Dbuf db) => _bucketLocks[Hash(db.Os!.Id, db.Object, db.Level, db.BlockId) & (LockCount - 1)];
-
-    /// <summary>Keeps the name in a ghost list, or drops the oldest ghost names. arc_mtx held.</summary>
-    private void ToGhost(Dbuf db, ArcList from)
-    {
-        ArcList ghost = ReferenceEquals(from, _mru) ? _mruGhost : _mfuGhost;
-        db.Dn = null;
-        ghost.PushHead(db);
-        Katomic.Store(ref db.Holds, 0);
-        for (int i = 0; i < 8 && (_mruGhost.Bytes + _mfuGhost.Bytes > _ghostBytesMax || _mruGhost.Count + _mfuGhost.Count > _ghostCountMax); i++)
-        {
-            ArcList longer = _mruGhost.Bytes > _mfuGhost.Bytes ? _mruGhost : _mfuGhost;
-            if (longer.Tail is not { } oldest || !TryForget(oldest))
-            {
-                break;
-            }
-        }
-    }
-
-    /// <summary>Removes a ghost name for good. arc_mtx held.</summary>
-    private bool TryForget(Dbuf ghost)
-    {
-        Kmutex bucket = BucketOf(ghost);
-        if (!bucket.TryEnter())
-        {
-            return false;
-        }
-
-        bool ok = ghost.State == DbufState.Ghost && ghost.ArcList is not null;
-        if (ok)
-        {
-            Unhash(ghost);
-            ghost.ArcList!.Remove(ghost);
-        }
-
-        bucket.Exit();
-        if (ok)
-        {
-            PutFree(ghost);
-        }
-
-        return ok;
-    }
+    private Kmutex BucketOf(Dbuf db) => _bucketLocks[db.Hash & (LockCount - 1)];
 
     /// <summary>A ghost hit: the entry lives again, without contents. Bucket lock held, so arc_mtx may only be tried.</summary>
     private void Resurrect(Dbuf db, Dnode dn)
@@ -466,12 +319,13 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         _mutex.Exit();
     }
 
-    private void DropIfEmpty(Dbuf db)
+    /// <summary>Takes an entry without contents out, if it is still the one that was in that chain and nobody holds it.</summary>
+    private void DropIfEmpty(Dbuf db, int hash)
     {
-        Kmutex bucket = BucketOf(db);
+        Kmutex bucket = _bucketLocks[hash & (LockCount - 1)];
         _mutex.Enter();
         bucket.Enter();
-        bool mine = db.State == DbufState.Uncached && db.Data is null && db.Dn is not null && db.DirtyMask == 0
+        bool mine = IsChained(db, hash) && db.State == DbufState.Uncached && db.Data is null && db.Dn is not null && db.DirtyMask == 0
             && Katomic.CompareExchange(ref db.Holds, -1, 0) == 0;
         Dnode? dn = db.Dn;
         if (mine)
@@ -494,55 +348,15 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         }
     }
 
-    private void DropFrom(ArcList list, Objset os)
+    private bool IsChained(Dbuf db, int h)
     {
-        while (true)
+        Dbuf? at = _buckets[h];
+        while (at is not null && !ReferenceEquals(at, db))
         {
-            _mutex.Enter();
-            Dbuf? db = list.Head;
-            while (db is not null && !ReferenceEquals(db.Os, os))
-            {
-                db = db.ArcNext;
-            }
-
-            if (db is null)
-            {
-                _mutex.Exit();
-                return;
-            }
-
-            if (list.IsGhost)
-            {
-                if (!TryForget(db))
-                {
-                    _mutex.Exit();
-                    throw new InvalidOperationException($"ghost {db} is busy at unmount");
-                }
-
-                _mutex.Exit();
-                continue;
-            }
-
-            if (db.DirtyMask != 0 || !TryClaim(db))
-            {
-                _mutex.Exit();
-                throw new InvalidOperationException($"{db} is held ({db.Holds}) or dirty ({db.DirtyMask:x}) at unmount");
-            }
-
-            byte* data = db.Data;
-            int size = db.Size;
-            Dnode dn = db.Dn!;
-            list.Remove(db);
-            db.Data = null;
-            dn.RemoveFromList(db);
-            BucketOf(db).Enter();
-            Unhash(db);
-            BucketOf(db).Exit();
-            PutFree(db);
-            _mutex.Exit();
-            FreeBuffer(data, size);
-            dn.ReleaseFromBlock();
+            at = at.HashNext;
         }
+
+        return at is not null;
     }
 
     private Dbuf? Find(int h, Objset os, ulong obj, int level, ulong blockId)
@@ -565,6 +379,7 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         db.Object = dn.Object;
         db.Level = level;
         db.BlockId = blockId;
+        db.Hash = h;
         db.Size = 0;
         db.Data = null;
         db.State = DbufState.Uncached;
@@ -579,8 +394,7 @@ public sealed unsafe class Arc : IShrinker, IDisposable
 
     private void Unhash(Dbuf db)
     {
-        int h = Hash(db.Os!.Id, db.Object, db.Level, db.BlockId);
-        ref Dbuf? link = ref _buckets[h];
+        ref Dbuf? link = ref _buckets[db.Hash];
         while (link is not null)
         {
             if (ReferenceEquals(link, db))
@@ -630,6 +444,11 @@ public sealed unsafe class Arc : IShrinker, IDisposable
         db.Dn = null;
         db.Size = 0;
         FreeCharge(db);
+        if (_freeCount >= FreeMax)
+        {
+            return;
+        }
+
         db.HashNext = _free;
         _free = db;
         _freeCount++;

@@ -20,6 +20,10 @@ public sealed unsafe class Dbuf
     internal ulong Object;
     internal int Level;
     internal DbufState State;
+
+    /// <summary>Its chain in the ARC's table.</summary>
+    internal int Hash;
+
     internal int Holds;
     internal int DirtyMask;
     internal int ListedMask;
@@ -32,6 +36,10 @@ public sealed unsafe class Dbuf
     internal long ArcTouchedNs;
     internal Dbuf? DnPrev;
     internal Dbuf? DnNext;
+
+    /// <summary>The last pass of Dnode.DropBlocks that took it up. Guarded by the dnode's list mutex.</summary>
+    internal long DropPass;
+
     internal byte* Charge;
 
     /// <summary>In the sync thread: the write in flight for this block.</summary>
@@ -98,8 +106,7 @@ public sealed unsafe class Dbuf
         UnshareFromOlder(tx);
         Dirty[slot] = (nint)dr;
         DirtyMask |= 1 << slot;
-        dr->Charged = Size;
-        Os.Spa.ChargeDirty(this, ref dr->Charged, tx.Txg);
+        Os.Spa.ChargeDirty(this, dr);
         Dn.AddDirtyBlock(this, slot, tx);
     }
 
@@ -124,7 +131,7 @@ public sealed unsafe class Dbuf
             Os!.Spa.Arc.FreeBuffer(dr->Data, dr->Size);
         }
 
-        Os!.Spa.UnchargeDirty(this, dr->Charged, dr->Txg);
+        Os!.Spa.UnchargeDirty(dr);
         Os.Spa.Arc.DirtyRecordCache.Free((byte*)dr);
         Dirty[slot] = 0;
         DirtyMask &= ~(1 << slot);

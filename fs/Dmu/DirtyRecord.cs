@@ -10,4 +10,7 @@ internal unsafe struct DirtyRecord
     internal ulong Txg;
     internal int Size;
     internal int Charged;
+
+    /// <summary>Bytes of the pool that writing it may take, as charged; the properties it follows from may change meanwhile.</summary>
+    internal long Pending;
 }

@@ -26,6 +26,7 @@ public sealed unsafe partial class Dnode : TxHoldable
     private TxgSlots<DnodeChange?> _changes;
     private DnodePhys* _phys;
     private Dbuf? _blocks;
+    private long _dropPass;
     internal int Holds;
     internal bool InTable;
     internal ulong FreedTxg;
@@ -225,6 +226,7 @@ public sealed unsafe partial class Dnode : TxHoldable
     internal void AddToList(Dbuf db)
     {
         _listMutex.Enter();
+        db.DropPass = 0;
         db.DnPrev = null;
         db.DnNext = _blocks;
         if (_blocks is not null)
@@ -280,6 +282,11 @@ public sealed unsafe partial class Dnode : TxHoldable
         change.Txg = tx.Txg;
         Mutex.Exit();
         AddHold();
+        if (!Objset.IsMos && !IsSpecial)
+        {
+            Objset.Spa.ChargeDirtyDnode(change);
+        }
+
         Objset.AddDirtyDnode(this, tx);
         return change;
     }

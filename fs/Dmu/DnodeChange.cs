@@ -33,6 +33,7 @@ internal sealed unsafe class DnodeChange
     /// <summary>Head of the list of level-0 blocks dirtied.</summary>
     internal Dbuf? DirtyHead;
 
+    /// <summary>Dirty bytes charged for the dnode itself.</summary>
     internal int Charged;
 
     internal void Reset()

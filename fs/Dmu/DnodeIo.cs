@@ -228,20 +228,26 @@ public sealed unsafe partial class Dnode
 
     internal Dbuf HoldUnread(ulong blockId) => Objset.Spa.Arc.Hold(this, 0, blockId);
 
-    /// <summary>Drops cached level-0 blocks of a range: their contents end with this txg.</summary>
+    /// <summary>
+    /// Drops cached level-0 blocks of a range: their contents end with this txg. A block that a reader is just filling counts too,
+    /// since what it reads is what was freed.
+    /// </summary>
     internal void DropBlocks(ulong first, ulong last, ulong txg)
     {
         DropBatch batch = default;
         int n;
+        _listMutex.Enter();
+        long pass = ++_dropPass;
+        _listMutex.Exit();
         do
         {
             n = 0;
             _listMutex.Enter();
             for (Dbuf? db = _blocks; db is not null && n < DropBatch.Size; db = db.DnNext)
             {
-                if (db.Level == 0 && db.BlockId >= first && db.BlockId <= last && (db.Data is not null || HasDirty(db, txg))
-                    && Arc.TryHoldListed(db))
+                if (db.Level == 0 && db.BlockId >= first && db.BlockId <= last && db.DropPass < pass && Arc.TryHoldListed(db))
                 {
+                    db.DropPass = pass;
                     batch[n++] = db;
                 }
             }
@@ -268,6 +274,11 @@ public sealed unsafe partial class Dnode
         Arc arc = Objset.Spa.Arc;
         bool stored = FindBlkptr(db.Level, db.BlockId, out Blkptr bp);
         int size = db.Level == 0 ? BlockSize : 1 << _phys->IndirectShift;
+        if (stored && bp.Level != db.Level)
+        {
+            throw new ZfsException(Errno.EIO, $"{db}: block pointer says level {bp.Level}");
+        }
+
         if (stored && bp.LogicalSize != size)
         {
             throw new ZfsException(Errno.EIO, $"{db}: block pointer says {bp.LogicalSize} bytes, the object {size}");

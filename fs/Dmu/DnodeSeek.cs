@@ -24,7 +24,7 @@ public sealed unsafe partial class Dnode
 
     private bool FindHole(ref ulong block)
     {
-        while (block <= MaxBlockId && IsStored(block))
+        while (block <= MaxBlockId && (FindBlkptr(0, block, out _) || IsStored(block)))
         {
             block++;
         }

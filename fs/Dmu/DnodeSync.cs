@@ -95,8 +95,8 @@ public sealed unsafe partial class Dnode
             }
         }
 
-        StructLock.EnterWrite();
         AddUsed((long)fresh.Asize - (long)old.Asize);
+        StructLock.EnterWrite();
         *where = fresh;
         if (write.Db.Level == 0 && write.Db.BlockId > _phys->MaxBlockId)
         {
@@ -135,6 +135,7 @@ public sealed unsafe partial class Dnode
     internal void FinishChange(DnodeChange change)
     {
         bool freed = change.Freed;
+        Objset.Spa.UnchargeDirtyDnode(change);
         Mutex.Enter();
         change.Reset();
         Mutex.Exit();
@@ -182,7 +183,7 @@ public sealed unsafe partial class Dnode
         long used = (long)_phys->UsedBytes + delta;
         if (used < 0)
         {
-            throw new InvalidOperationException($"{HoldName}: space used would be {used}");
+            throw new ZfsException(Errno.EIO, $"{HoldName}: its account is damaged: space used would be {used}");
         }
 
         _phys->Flags |= DnodePhys.FlagUsedBytes;
@@ -216,7 +217,10 @@ public sealed unsafe partial class Dnode
             int size = victim.Size;
             if (data is not null)
             {
+                // A reader ahead may be looking at a pointer in it.
+                StructLock.EnterWrite();
                 Objset.Spa.Arc.Unfill(victim);
+                StructLock.Exit();
                 Objset.Spa.Arc.FreeBuffer(data, size);
             }
 
@@ -444,8 +448,8 @@ public sealed unsafe partial class Dnode
     {
         Blkptr old = *bp;
         sync.Kill(old);
-        StructLock.EnterWrite();
         AddUsed(-(long)old.Asize);
+        StructLock.EnterWrite();
         *bp = default;
         StructLock.Exit();
     }

@@ -71,7 +71,11 @@ public sealed unsafe partial class Dnode
             }
 
             bool freed = level == 0 && IsFreedInFlight(blockId, out _);
-            bp = ((Blkptr*)parent.Data)[(int)(blockId & ((1UL << EntriesShift) - 1))];
+            if (parent.Data is not null)
+            {
+                bp = ((Blkptr*)parent.Data)[(int)(blockId & ((1UL << EntriesShift) - 1))];
+            }
+
             StructLock.Exit();
             parent.Release();
             return !freed && !bp.IsHole;

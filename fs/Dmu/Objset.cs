@@ -23,6 +23,9 @@ public sealed unsafe partial class Objset
     private readonly Kmutex _tableMutex = new("os_dnodes_mtx");
     private readonly Kmutex _allocMutex = new("os_obj_lock");
     private readonly Kmutex _dirtyMutex = new("os_dirty_mtx");
+
+    // Guards what the sync thread tells the allocation of objects; never AllocMutex, under which others wait for memory and disk.
+    private readonly Kmutex _freedMutex = new("os_freed_mtx");
     private readonly List<Dnode>[] _dirty = [[], [], [], []];
     private ulong _nextObject = 1;
     private ulong _lowestFreed = ulong.MaxValue;
@@ -88,22 +91,15 @@ public sealed unsafe partial class Objset
             return null;
         }
 
-        byte* copy = stackalloc byte[DnodePhys.SizeOf];
-        var phys = (DnodePhys*)copy;
-        ReadDnode(obj, copy);
-        if (phys->Type == DmuOt.None)
+        Dbuf db = MetaDnode.HoldBlock(obj >> DnodesPerBlockShift);
+        try
         {
-            return FindInTable(obj) is { } late ? KeepIfLive(late) : null;
+            return LoadDnode(obj, db);
         }
-
-        if (DnodePhys.Problem(phys) is { } problem)
+        finally
         {
-            throw new ZfsException(Errno.EIO, $"object {Id}/{obj} is damaged: {problem}");
+            db.Release();
         }
-
-        Dnode fresh = Spa.TakeDnode();
-        fresh.Attach(this, obj, phys);
-        return KeepIfLive(AddToTable(fresh));
     }
 
     /// <summary>Allocates an object and returns it held.</summary>
@@ -207,10 +203,56 @@ public sealed unsafe partial class Objset
 
     internal void NoteFreed(ulong obj)
     {
-        _allocMutex.Enter();
+        _freedMutex.Enter();
         _lowestFreed = Math.Min(_lowestFreed, obj);
         _freedSinceRewind++;
-        _allocMutex.Exit();
+        _freedMutex.Exit();
+    }
+
+    /// <summary>
+    /// Makes a dnode of what its block says. Between the look and the entry in the table (memory has to be found) somebody else may have
+    /// loaded, changed, synced and dropped the object, so the entry is made only while the block still says the same.
+    /// </summary>
+    private Dnode? LoadDnode(ulong obj, Dbuf block)
+    {
+        byte* copy = stackalloc byte[DnodePhys.SizeOf];
+        var phys = (DnodePhys*)copy;
+        while (true)
+        {
+            CopyDnode(block, obj, copy);
+            if (phys->Type == DmuOt.None)
+            {
+                return FindInTable(obj) is { } late ? KeepIfLive(late) : null;
+            }
+
+            if (DnodePhys.Problem(phys) is { } problem)
+            {
+                throw new ZfsException(Errno.EIO, $"object {Id}/{obj} is damaged: {problem}");
+            }
+
+            Dnode fresh = Spa.TakeDnode();
+            fresh.Attach(this, obj, phys);
+            block.Mutex.Enter();
+            bool current = new Span<byte>(block.Data + Within(obj), DnodePhys.SizeOf).SequenceEqual(new Span<byte>(copy, DnodePhys.SizeOf));
+            Dnode? dn = current ? AddToTable(fresh) : null;
+            block.Mutex.Exit();
+            if (dn is not null)
+            {
+                return KeepIfLive(dn);
+            }
+
+            fresh.Detach();
+            Spa.PutDnode(fresh);
+        }
+    }
+
+    private static int Within(ulong obj) => (int)(obj & ((1 << DnodesPerBlockShift) - 1)) << DnodePhys.Shift;
+
+    private static void CopyDnode(Dbuf block, ulong obj, byte* copy)
+    {
+        block.Mutex.Enter();
+        Buffer.MemoryCopy(block.Data + Within(obj), copy, DnodePhys.SizeOf, DnodePhys.SizeOf);
+        block.Mutex.Exit();
     }
 
     private Dnode? FindInTable(ulong obj)
@@ -261,10 +303,7 @@ public sealed unsafe partial class Objset
     private void ReadDnode(ulong obj, byte* copy)
     {
         Dbuf db = MetaDnode.HoldBlock(obj >> DnodesPerBlockShift);
-        db.Mutex.Enter();
-        int within = (int)(obj & ((1 << DnodesPerBlockShift) - 1)) << DnodePhys.Shift;
-        Buffer.MemoryCopy(db.Data + within, copy, DnodePhys.SizeOf, DnodePhys.SizeOf);
-        db.Mutex.Exit();
+        CopyDnode(db, obj, copy);
         db.Release();
     }
 
@@ -275,12 +314,15 @@ public sealed unsafe partial class Objset
     private ulong NextFreeObject()
     {
         const int RewindAfter = 1024;
+        _freedMutex.Enter();
         if (_freedSinceRewind >= RewindAfter)
         {
             _nextObject = Math.Max(1, _lowestFreed);
             _lowestFreed = ulong.MaxValue;
             _freedSinceRewind = 0;
         }
+
+        _freedMutex.Exit();
 
         byte* copy = stackalloc byte[DnodePhys.SizeOf];
         while (true)

@@ -66,11 +66,7 @@ internal sealed unsafe class ObjsetSync
             dirty.AddRange(special);
         }
 
-        foreach (Dnode dn in dirty)
-        {
-            StoreDnode(dn);
-        }
-
+        StoreDnodes(dirty);
         foreach (Dnode dn in dirty)
         {
             dn.FinishChange(dn.ChangeOf(Txg)!);
@@ -280,6 +276,29 @@ internal sealed unsafe class ObjsetSync
 
         _batch.Clear();
         _batchBytes = 0;
+    }
+
+    /// <summary>Stores dnodes, in the order of their numbers; what that makes of dirty blocks is written now and then.</summary>
+    private void StoreDnodes(List<Dnode> dirty)
+    {
+        const int BlocksMax = 64;
+        ulong last = ulong.MaxValue;
+        int blocks = 0;
+        foreach (Dnode dn in dirty)
+        {
+            ulong block = dn.Object >> Objset.DnodesPerBlockShift;
+            blocks += block != last ? 1 : 0;
+            last = block;
+            if (blocks > BlocksMax && _os.MetaDnode.ChangeOf(Txg) is { } change)
+            {
+                _os.MetaDnode.SyncStructure(change, this);
+                _os.MetaDnode.CollectDirty(change, this);
+                FinishBatch();
+                blocks = 1;
+            }
+
+            StoreDnode(dn);
+        }
     }
 
     /// <summary>Copies a dnode into its place: the meta-dnode's block, or the object set's own.</summary>

@@ -119,5 +119,5 @@ public sealed unsafe class DslDir
     }
 
     private ulong Checked(long value, string what) =>
-        value >= 0 ? (ulong)value : throw new InvalidOperationException($"directory {Name}: {what} would be {value}");
+        value >= 0 ? (ulong)value : throw new ZfsException(Errno.EIO, $"directory {Name}: its account is damaged: {what} would be {value}");
 }

@@ -20,6 +20,9 @@ public sealed partial class Spa : ITxgHost
 {
     private const long SlopMinBytes = 32L << 20;
 
+    /// <summary>A dirty dnode with its change, what its owner keeps beside it, and its two copies on disk.</summary>
+    private const int DirtyDnodeBytes = 2048;
+
     private readonly Stack<Dnode> _dnodePool = new();
     private readonly Kmutex _poolMutex = new("dnode_pool");
     private readonly Kmutex _mutex = new("spa_mtx");
@@ -30,6 +33,7 @@ public sealed partial class Spa : ITxgHost
     private readonly List<Action<DmuTx>> _tasks = [];
     private readonly ObjsetSync _sync;
     private readonly Vdev?[] _vdevsById;
+    private readonly int _sectorBytes;
     private PoolConfig _config;
     private Uberblock _uberblock;
     private Blkptr _rootBp;
@@ -51,6 +55,7 @@ public sealed partial class Spa : ITxgHost
             _vdevsById[v.Id] = v;
         }
 
+        _sectorBytes = 1 << vdevs.Max(static v => v.Ashift);
         ReadOnlyReason = options.ReadOnly ? "opened read-only" : null;
         _writeWithSnapshots = options.WriteWithSnapshots;
         Arc = new Arc();
@@ -192,27 +197,50 @@ public sealed partial class Spa : ITxgHost
 
     internal void FreeBlock(in Blkptr bp, ulong txg) => Allocator.Free(bp, txg);
 
-    internal void ChargeDirty(Dbuf db, ref int charged, ulong txg)
+    /// <summary>A block became dirty: its buffer counts against the dirty limit, and whole sectors and its pointer against the space.</summary>
+    internal unsafe void ChargeDirty(Dbuf db, DirtyRecord* dr)
     {
         if (db.Os!.IsMos || db.Dn!.IsSpecial)
         {
-            charged = 0;
             return;
         }
 
-        Katomic.Add(ref _pendingBytes, (long)charged * db.Os.CopiesFor(false));
-        Txg.DirtySpace(charged, txg);
+        const int PointerBytes = 2 * Blkptr.SizeOf;
+        dr->Charged = dr->Size;
+        dr->Pending = (((long)dr->Size + _sectorBytes - 1) & -(long)_sectorBytes) * db.Os.CopiesFor(false);
+        dr->Pending += PointerBytes * db.Os.CopiesFor(true);
+        Katomic.Add(ref _pendingBytes, dr->Pending);
+        Txg.DirtySpace(dr->Charged, dr->Txg);
     }
 
-    internal void UnchargeDirty(Dbuf db, int charged, ulong txg)
+    internal unsafe void UnchargeDirty(DirtyRecord* dr)
     {
-        if (charged == 0)
+        if (dr->Charged == 0)
         {
             return;
         }
 
-        Katomic.Add(ref _pendingBytes, -(long)charged * db.Os!.CopiesFor(false));
-        Txg.UndirtySpace(charged, txg);
+        Katomic.Add(ref _pendingBytes, -dr->Pending);
+        Txg.UndirtySpace(dr->Charged, dr->Txg);
+    }
+
+    /// <summary>A dnode became dirty, and stays in memory until its txg is written.</summary>
+    internal void ChargeDirtyDnode(DnodeChange change)
+    {
+        change.Charged = DirtyDnodeBytes;
+        Katomic.Add(ref _pendingBytes, DirtyDnodeBytes);
+        Txg.DirtySpace(DirtyDnodeBytes, change.Txg);
+    }
+
+    internal void UnchargeDirtyDnode(DnodeChange change)
+    {
+        if (change.Charged == 0)
+        {
+            return;
+        }
+
+        Katomic.Add(ref _pendingBytes, -change.Charged);
+        Txg.UndirtySpace(change.Charged, change.Txg);
     }
 
     internal void AddDirtyObjset(Objset os, ulong txg)

@@ -67,6 +67,10 @@ public sealed partial class Spa
         {
             FreeMemory();
         }
+        else
+        {
+            EndThreads();
+        }
 
         BeforeDevicesClose?.Invoke();
         foreach (Vdev v in Vdevs)
@@ -223,6 +227,14 @@ public sealed partial class Spa
         Arc.Dispose();
         BonusCache.Destroy();
         DnodeCache.Destroy();
+    }
+
+    /// <summary>A suspended pool: what was dirty stays in memory, but nothing runs any more and reclaim does not come back.</summary>
+    private void EndThreads()
+    {
+        Prefetcher.Destroy();
+        Pipeline.Dispose();
+        Shrinkers.Unregister(Arc);
     }
 
     private void Abandon()

@@ -27,6 +27,9 @@ public sealed partial class Spa
         {
             IsSuspended = true;
             SuspendReason ??= e.Message;
+
+            // Nothing may be on its way to a device any more when the txg counts as over.
+            _ = Pipeline.WaitAll();
         }
     }
 
