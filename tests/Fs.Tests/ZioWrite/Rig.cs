@@ -14,7 +14,12 @@ internal sealed unsafe class Rig : IDisposable
             Vdev v = Vdevs[0];
             Vdevs[0] = new Vdev
             {
-                Id = v.Id, Guid = v.Guid, Ashift = v.Ashift, Asize = v.Asize, MetaslabShift = v.MetaslabShift, Io = new MemoryVdevIo(size, readOnly: true),
+                Id = v.Id,
+                Guid = v.Guid,
+                Ashift = v.Ashift,
+                Asize = v.Asize,
+                MetaslabShift = v.MetaslabShift,
+                Io = new MemoryVdevIo(size, readOnly: true),
             };
         }
 
