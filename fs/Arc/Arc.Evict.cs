@@ -125,6 +125,16 @@ public sealed unsafe partial class Arc
         return claimed;
     }
 
+    /// <summary>Too many small blocks: two go for each that comes.</summary>
+    private void TrimManaged()
+    {
+        if (ManagedBytes > ManagedMaxBytes)
+        {
+            _ = Evict(1);
+            _ = Evict(1);
+        }
+    }
+
     /// <summary>The evictor passes over a bucket that is busy; an unmount, which holds nothing else, waits for it.</summary>
     private static bool EnterBucket(Kmutex bucket, bool wait)
     {
@@ -137,6 +147,9 @@ public sealed unsafe partial class Arc
         return true;
     }
 
+    private bool GhostsTooMany => _mruGhost.Bytes + _mfuGhost.Bytes > _ghostBytesMax || _mruGhost.Count + _mfuGhost.Count > _ghostCountMax
+        || ManagedBytes > ManagedMaxBytes;
+
     /// <summary>Keeps the name in a ghost list, or drops the oldest ghost names. arc_mtx held.</summary>
     private void ToGhost(Dbuf db, ArcList from)
     {
@@ -144,9 +157,9 @@ public sealed unsafe partial class Arc
         db.Dn = null;
         ghost.PushHead(db);
         Katomic.Store(ref db.Holds, 0);
-        for (int i = 0; i < 8 && (_mruGhost.Bytes + _mfuGhost.Bytes > _ghostBytesMax || _mruGhost.Count + _mfuGhost.Count > _ghostCountMax); i++)
+        for (int i = 0; i < 8 && GhostsTooMany; i++)
         {
-            ArcList longer = _mruGhost.Bytes > _mfuGhost.Bytes ? _mruGhost : _mfuGhost;
+            ArcList longer = _mruGhost.Bytes > _mfuGhost.Bytes || _mfuGhost.Count == 0 ? _mruGhost : _mfuGhost;
             if (longer.Tail is not { } oldest || !TryForget(oldest, wait: false))
             {
                 break;

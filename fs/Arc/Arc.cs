@@ -20,10 +20,14 @@ namespace ZfsLite.Fs;
 /// </summary>
 public sealed unsafe partial class Arc : IShrinker, IDisposable
 {
+    /// <summary>What a block's entry costs beside its contents, bytes.</summary>
+    internal const int DbufCharge = 320;
+
     private const int BucketCount = 1 << 16;
     private const int LockCount = 256;
     private const long PromoteNs = 62_000_000;
     private const int FreeMax = 4096;
+    private const long ManagedMaxDefault = 64L << 20;
 
     private readonly Dbuf?[] _buckets = new Dbuf?[BucketCount];
     private readonly Kmutex[] _bucketLocks = new Kmutex[LockCount];
@@ -38,6 +42,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
     private Dbuf? _free;
     private int _freeCount;
     private long _p;
+    private long _managed;
     private long _size;
     private long _hits;
     private long _misses;
@@ -57,7 +62,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         _ghostBytesMax = TargetMaxBytes;
         _ghostCountMax = (int)Math.Min(1 << 16, arena >> 16);
         _p = TargetMaxBytes / 2;
-        _dbufCache = KmemCache.Create("dmu_buf_impl_t", 320);
+        _dbufCache = KmemCache.Create("dmu_buf_impl_t", DbufCharge);
         DirtyRecordCache = KmemCache.Create("dbuf_dirty_record_t", sizeof(DirtyRecord));
         Shrinkers.Register(this);
     }
@@ -85,6 +90,12 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
 
     internal KmemCache DirtyRecordCache { get; }
 
+    /// <summary>Bytes of the managed heap that entries and dnodes take: they lie beside the arena.</summary>
+    internal long ManagedBytes => Katomic.Load(ref _managed);
+
+    /// <summary>Above this, a new entry has others evicted first, however small their blocks are.</summary>
+    internal long ManagedMaxBytes { get; set; } = ManagedMaxDefault;
+
     /// <summary>Finds a block, or makes its entry, and takes a hold. The contents may be missing (State Uncached).</summary>
     internal Dbuf Hold(Dnode dn, int level, ulong blockId)
     {
@@ -105,6 +116,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
             if (db is null)
             {
                 bucket.Exit();
+                TrimManaged();
                 fresh = NewDbuf();
                 continue;
             }
@@ -217,6 +229,8 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
 
         return ZioBuf.Alloc(size, flags);
     }
+
+    internal void CountManaged(int bytes) => Katomic.Add(ref _managed, bytes);
 
     internal void FreeBuffer(byte* data, int size)
     {
@@ -426,6 +440,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         if (db.Charge is null)
         {
             db.Charge = _dbufCache.Alloc(DmuTx.CurrentAllocFlags);
+            CountManaged(DbufCharge);
         }
 
         return db;
@@ -460,6 +475,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         {
             _dbufCache.Free(db.Charge);
             db.Charge = null;
+            CountManaged(-DbufCharge);
         }
     }
 }

@@ -18,6 +18,9 @@ public sealed unsafe partial class Dnode : TxHoldable
 {
     internal const int IndirectShift = 14;
     internal const int EntriesPerIndirectShift = IndirectShift - 7;
+    /// <summary>What the object itself takes on the managed heap, bytes, with room for what it keeps of changes; counted by the ARC.</summary>
+    internal const int ManagedBytes = 1024;
+
     internal const int NativeBytes = DnodePhys.SizeOf + DnodePhys.MaxBonus;
 
     internal readonly Kmutex Mutex = new("dn_mtx");
@@ -168,6 +171,7 @@ public sealed unsafe partial class Dnode : TxHoldable
     internal void Attach(Objset os, ulong obj, DnodePhys* phys)
     {
         byte* native = os.Spa.DnodeCache.Alloc(DmuTx.CurrentAllocFlags);
+        os.Spa.Arc.CountManaged(ManagedBytes);
         _phys = (DnodePhys*)native;
         Bonus = native + DnodePhys.SizeOf;
         new Span<byte>(native, NativeBytes).Clear();
@@ -218,6 +222,7 @@ public sealed unsafe partial class Dnode : TxHoldable
         (UserData as IDisposable)?.Dispose();
         UserData = null;
         Objset.Spa.DnodeCache.Free((byte*)_phys);
+        Objset.Spa.Arc.CountManaged(-ManagedBytes);
         _phys = null;
         Bonus = null;
         Type = DmuOt.None;

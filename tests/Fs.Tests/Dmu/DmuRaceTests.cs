@@ -223,6 +223,18 @@ public sealed unsafe class DmuRaceTests
             }
 
             Assert.InRange(most, 1, memory.System.ArenaBytes / 2);
+            Assert.Equal(0, pool.Spa.Sync());
+            for (ulong obj = 100; obj < 39_000; obj += 37)
+            {
+                if (pool.Os.TryHoldObject(obj) is { } dn)
+                {
+                    pool.ChangeBonus(dn, (_, _) => obj);
+                    dn.Release();
+                }
+            }
+
+            using PoolReader reader = PoolReader.Open([pool.CloseAndCopy()]);
+            Assert.Equal([], PoolChecker.Run(reader).Findings.Where(static f => f.Severity == CheckSeverity.Error).Select(static f => f.ToString()));
         }
 
         memory.Failed = false;
