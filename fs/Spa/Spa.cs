@@ -294,7 +294,7 @@ public sealed partial class Spa : ITxgHost
     internal void Suspend(int error)
     {
         IsSuspended = true;
-        SuspendReason ??= $"writing failed with errno {error}";
+        SuspendReason ??= $"writing failed: {ErrnoName.Of(error)}";
         throw new ZfsException(error, $"pool '{Name}' is suspended: {SuspendReason}");
     }
 }

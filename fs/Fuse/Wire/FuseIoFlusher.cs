@@ -20,7 +20,7 @@ public static class FuseIoFlusher
         }
 
         int error = System.Runtime.InteropServices.Marshal.GetLastPInvokeError();
-        Status = error == Errno.EPERM ? "off: needs CAP_SYS_RESOURCE" : $"off: errno {error}";
+        Status = error == Errno.EPERM ? "off: needs CAP_SYS_RESOURCE" : $"off: {ErrnoName.Of(error)}";
         return false;
     }
 }

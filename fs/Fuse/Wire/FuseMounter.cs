@@ -152,7 +152,7 @@ internal sealed unsafe class FuseMounter
                 Errno.ENOTDIR => $"{path}: not a directory; a mount point must be one",
                 Errno.ENOTCONN => $"{path}: a dead FUSE mount is there; remove it first: fusermount3 -u -z {path}",
                 Errno.EACCES => $"{path}: permission denied",
-                _ => $"{path}: can't be used as a mount point (errno {error})",
+                _ => $"{path}: can't be used as a mount point: {ErrnoName.Of(error)}",
             });
         }
 
@@ -175,7 +175,7 @@ internal sealed unsafe class FuseMounter
             int error = Marshal.GetLastPInvokeError();
             throw new FuseMountException(error is Errno.ENOENT or Errno.ENODEV or Errno.ENXIO
                 ? "/dev/fuse is missing; load the module: modprobe fuse (in a container, pass the device: --device /dev/fuse)"
-                : $"/dev/fuse can't be opened (errno {error})");
+                : $"/dev/fuse can't be opened: {ErrnoName.Of(error)}");
         }
 
         nuint flags = (_options.ReadOnly ? FuseLibc.MsRdonly : 0u) | (_options.Dev ? 0u : FuseLibc.MsNodev)
@@ -190,7 +190,7 @@ internal sealed unsafe class FuseMounter
                 Errno.EPERM => $"{MountPoint}: not allowed to mount (CAP_SYS_ADMIN is missing; in a container: --cap-add SYS_ADMIN)",
                 Errno.ENODEV => "the kernel has no FUSE; load the module: modprobe fuse",
                 Errno.EBUSY => $"{MountPoint}: busy; another file system is being mounted there",
-                _ => $"{MountPoint}: mount failed (errno {error})",
+                _ => $"{MountPoint}: mount failed: {ErrnoName.Of(error)}",
             });
         }
     }
@@ -200,7 +200,7 @@ internal sealed unsafe class FuseMounter
         int* pair = stackalloc int[2];
         if (FuseLibc.SocketPair(FuseLibc.AfUnix, FuseLibc.SockStream | FuseLibc.OCloexec, 0, pair) != 0)
         {
-            throw new FuseMountException($"socketpair failed (errno {Marshal.GetLastPInvokeError()})");
+            throw new FuseMountException($"socketpair failed: {ErrnoName.Of(Marshal.GetLastPInvokeError())}");
         }
 
         try

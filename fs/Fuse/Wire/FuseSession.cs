@@ -210,7 +210,7 @@ public sealed unsafe partial class FuseSession
         int result = _transport.Write(pieces, count);
         if (result != 0 && result != -Errno.ENOENT && result != -Errno.ENODEV && !_transport.IsStopping)
         {
-            Report($"reply to {request.Opcode} {request.Header->Unique} refused: errno {-result}");
+            Report($"reply to {request.Opcode} {request.Header->Unique} refused: {ErrnoName.Of(-result)}");
         }
     }
 
@@ -263,7 +263,7 @@ public sealed unsafe partial class FuseSession
     {
         if (errno is not (Errno.ENODEV or Errno.ENOTCONN or Econnaborted))
         {
-            Report($"reading requests failed: errno {errno}");
+            Report($"reading requests failed: {ErrnoName.Of(errno)}");
         }
 
         return false;
