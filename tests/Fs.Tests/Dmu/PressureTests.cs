@@ -23,7 +23,8 @@ public sealed unsafe class PressureTests
                     TortureReclaim = 8,
                     Poison = true,
                     LockArena = false,
-                }) { Failed = true };
+                })
+                { Failed = true };
                 Spa spa = TestPool.Open(TestPool.Format(256 << 20));
                 Objset os = spa.OpenObjset("tank");
                 ulong first = seed;
