@@ -1,6 +1,7 @@
 using System.Text;
 using ZfsLite.Cli.Posix;
 using ZfsLite.Fs;
+using ZfsLite.Kmem.Spl;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Cli;
@@ -33,18 +34,23 @@ internal sealed class DeadlockExit(MountSettings settings, string pool, FuseServ
     }
 
     /// <summary>A thread that fails takes the daemon down in the same way; its stack goes to a file, not to the user.</summary>
-    internal void CatchCrashes() => AppDomain.CurrentDomain.UnhandledException += (_, e) =>
+    internal void CatchCrashes()
     {
-        var error = e.ExceptionObject as Exception;
+        Kthread.UnhandledException = (thread, e) => Crash($"thread {thread}: ", e);
+        AppDomain.CurrentDomain.UnhandledException += (_, e) => Crash("", e.ExceptionObject as Exception);
+    }
+
+    private void Crash(string who, Exception? error)
+    {
         string path = Path.Combine(ControlPaths.Directory, $"crash-{ControlPaths.Safe(pool)}-{Environment.ProcessId}.txt");
-        string where = Write(path, e.ExceptionObject.ToString() ?? "") is null ? $"the stack is in {path}" : "the stack could not be written";
+        string where = Write(path, $"{who}{error}") is null ? $"the stack is in {path}" : "the stack could not be written";
         if (Environment.GetEnvironmentVariable("ZFSLITE_DEBUG") == "1")
         {
-            log.WriteLine(e.ExceptionObject);
+            log.WriteLine(error);
         }
 
-        Leave($"pool {pool}: internal error: {error?.GetType().Name}: {CliException.OneLine(error?.Message ?? "")}; {where}", ExitCode.Failed);
-    };
+        Leave($"pool {pool}: internal error: {who}{error?.GetType().Name}: {CliException.OneLine(error?.Message ?? "")}; {where}", ExitCode.Failed);
+    }
 
     private void Leave(string line, int exitCode)
     {
