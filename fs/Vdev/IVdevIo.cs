@@ -1,10 +1,5 @@
 namespace ZfsLite.Fs;
 
-/// <summary>One piece of a gathered write.</summary>
-/// <param name="Data">Bytes in memory.</param>
-/// <param name="Length">How many.</param>
-public readonly unsafe record struct IoSegment(nint Data, int Length);
-
 /// <summary>
 /// The one door to storage: a file, a block device, or a simulated disk that can crash, tear, delay or fail any I/O. Offsets
 /// and lengths are bytes. All methods return 0 or a positive errno and may be called by several threads at once.
