@@ -174,7 +174,7 @@ public sealed unsafe partial class Dnode
         bool toEnd = length == ulong.MaxValue || offset + length < offset;
         ulong end = toEnd ? ulong.MaxValue : offset + length;
         ulong bs = (ulong)BlockSize;
-        ulong lastByte = (MaxBlockId * bs) + bs;
+        ulong lastByte = MaxBlockId >= ulong.MaxValue / bs ? ulong.MaxValue : (MaxBlockId * bs) + bs;
         if (offset >= lastByte)
         {
             return;
