@@ -56,9 +56,12 @@ internal sealed class VmallocWindow
         int at = TakeAddresses(pages);
         int runs = -1;
         int tables = (pages + PagesPerTable - 1) / PagesPerTable;
+        // Page tables were always asked for with GFP_KERNEL, whatever the caller's flags: the fault of 2012, kept under the policies of
+        // that time. Under fstrans they take the caller's mask, reserve included, or the sync path could starve here.
+        GfpMask tableMask = _system.Policy == KmemPolicy.Fstrans ? gfp : GfpMask.Kernel;
         for (int i = 0; i < tables; i++)
         {
-            int table = _system.Pages.Alloc(1, GfpMask.Kernel, self);
+            int table = _system.Pages.Alloc(1, tableMask, self);
             AddRun(table, 0, PageKind.PageTable, ref runs);
         }
 

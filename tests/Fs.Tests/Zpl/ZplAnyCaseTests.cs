@@ -4,6 +4,7 @@ using ZfsLite.Txn;
 namespace ZfsLite.Fs.Tests;
 
 /// <summary>A file system whose names differ in more than case only (casesensitivity=insensitive).</summary>
+[Trait("Backend", "os")]
 public sealed unsafe class ZplAnyCaseTests
 {
     [Fact]
