@@ -32,4 +32,10 @@ public sealed class PoolCreateOptions
 
     /// <summary>Paths to record for the devices, in order; null: those they were opened by.</summary>
     public IReadOnlyList<string>? DevicePaths { get; init; }
+
+    /// <summary>User that the root directory belongs to.</summary>
+    public uint OwnerUid { get; init; }
+
+    /// <summary>Group that the root directory belongs to.</summary>
+    public uint OwnerGid { get; init; }
 }

@@ -183,7 +183,7 @@ public static unsafe class PoolFormatter
         (long seconds, long nanoseconds) = Kclock.WallTime();
         var space = new PoolFormatterSpace(vdevs);
         var fs = new PoolFormatterObjset(space, ObjsetPhys.TypeZfs, copies: 2, levels: 7);
-        AddFileSystem(fs, guids, seconds, nanoseconds);
+        AddFileSystem(fs, options, guids, seconds, nanoseconds);
         fs.PlaceMeta();
         Blkptr fsBp = fs.Write(vdevs, Txg);
 
@@ -196,7 +196,7 @@ public static unsafe class PoolFormatter
         return ((ulong)seconds, mos.Write(vdevs, Txg));
     }
 
-    private static void AddFileSystem(PoolFormatterObjset fs, GuidSource guids, long seconds, long nanoseconds)
+    private static void AddFileSystem(PoolFormatterObjset fs, PoolCreateOptions options, GuidSource guids, long seconds, long nanoseconds)
     {
         fs.Add(MasterNode, DmuOt.MasterNode, ZapBlock, PoolFormatterZap.Build(guids.Salt(), 0,
             ("normalization", 0UL), ("utf8only", 0UL), ("casesensitivity", 0UL), ("VERSION", 4UL), ("DELETE_QUEUE", DeleteQueue),
@@ -205,12 +205,12 @@ public static unsafe class PoolFormatter
         foreach (ulong dir in (ReadOnlySpan<ulong>)[RootDirectory, SharesDirectory])
         {
             fs.Add(dir, DmuOt.DirectoryContents, ZapBlock, PoolFormatterZap.Build(guids.Salt(), 0), DmuOt.Znode,
-                Bytes(MakeDirectory(dir, seconds, nanoseconds)));
+                Bytes(MakeDirectory(dir, seconds, nanoseconds, options)));
         }
     }
 
-    // An empty directory, 0755, root's, its own parent.
-    private static ZnodePhys MakeDirectory(ulong number, long seconds, long nanoseconds)
+    // An empty directory, 0755, its own parent.
+    private static ZnodePhys MakeDirectory(ulong number, long seconds, long nanoseconds, PoolCreateOptions options)
     {
         var z = new ZnodePhys
         {
@@ -227,6 +227,8 @@ public static unsafe class PoolFormatter
             Size = 2,
             Parent = number,
             Links = 2,
+            Uid = options.OwnerUid,
+            Gid = options.OwnerGid,
             Flags = ZnodePhys.FlagArchive | (0x400UL << 32) | ZnodePhys.FlagNoExecsDenied | ZnodePhys.FlagAclAuto | ZnodePhys.FlagAclTrivial,
             AclSize = 48,
             AclVersion = 1,

@@ -152,7 +152,8 @@ public sealed partial class Spa : ITxgHost
             return 0;
         }
 
-        return deferred > 0 && used - deferred + bytes <= limit ? Errno.ERESTART : Errno.ENOSPC;
+        // Not now, but perhaps when what is dirty has its real size and what was freed can be handed out again: worth a txg's wait.
+        return Allocator.AllocatedBytes + bytes <= limit ? Errno.ERESTART : Errno.ENOSPC;
     }
 
     /// <summary>Everything changed before the call is on stable storage afterwards. EIO if the pool is suspended.</summary>

@@ -83,6 +83,8 @@ internal static class PoolCreator
     {
         Name = pool,
         Ashift = ashift,
+        OwnerUid = Native.GetEUid(),
+        OwnerGid = Native.GetEGid(),
         Compression = values.TryGetValue("compression", out string? compression) ? (ZioCompressType)DatasetProperty.Compression.Parse(compression) : null,
         Checksum = values.TryGetValue("checksum", out string? checksum) ? (ZioChecksumType)DatasetProperty.Checksum.Parse(checksum) : null,
         RecordSize = values.TryGetValue("recordsize", out string? recordSize) ? (int)DatasetProperty.RecordSize.Parse(recordSize) : null,

@@ -20,6 +20,9 @@ internal static unsafe partial class Native
     [LibraryImport("libc", EntryPoint = "geteuid")]
     internal static partial uint GetEUid();
 
+    [LibraryImport("libc", EntryPoint = "getegid")]
+    internal static partial uint GetEGid();
+
     [LibraryImport("libc", EntryPoint = "setsid", SetLastError = true)]
     internal static partial int SetSid();
 
