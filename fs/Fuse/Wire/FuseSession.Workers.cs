@@ -3,7 +3,10 @@ using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Fs;
 
-/// <summary>The life of the workers: started as needed, reading in turn, standing by while enough others read.</summary>
+/// <summary>
+/// The life of the workers: started as needed. All that are free read: having spare ones stand by outside the kernel
+/// was tried and made creates slower (4,100 against 7,100 files/s with at most 2 and with 16 readers), since waking one costs more.
+/// </summary>
 public sealed unsafe partial class FuseSession
 {
     private void AddWorker()
@@ -23,7 +26,7 @@ public sealed unsafe partial class FuseSession
         {
             worker.Request = NewRequest();
             Fill(worker.Request);
-            while (StandBy() && Serve(worker))
+            while (Serve(worker))
             {
             }
         }
@@ -37,47 +40,15 @@ public sealed unsafe partial class FuseSession
 
             _mutex.Enter();
             Katomic.Decrement(ref _live);
-            _over = true;
-            _spareWanted.Broadcast();
             _changed.Broadcast();
             _mutex.Exit();
         }
     }
 
-    /// <summary>
-    /// Waits while enough others read: the kernel wakes its readers in turn, and few that are warm serve faster than many that
-    /// are cold. False when the session is over.
-    /// </summary>
-    private bool StandBy()
-    {
-        if (Katomic.Load(ref _idle) < IdleReadersMax)
-        {
-            return true;
-        }
-
-        _mutex.Enter();
-        _spares++;
-        while (_wanted == 0 && !_over && Katomic.Load(ref _idle) >= IdleReadersMax)
-        {
-            _spareWanted.Wait(_mutex, s_spareWait);
-        }
-
-        _spares--;
-        _wanted = Math.Max(0, _wanted - 1);
-        bool go = !_over;
-        _mutex.Exit();
-        return go;
-    }
-
     private void GrowIfNeeded()
     {
         _mutex.Enter();
-        if (_spares > _wanted)
-        {
-            _wanted++;
-            _spareWanted.Signal();
-        }
-        else if (_workers.Count < _options.MaxWorkers && !_transport.IsStopping && Katomic.Load(ref _idle) == 0)
+        if (_workers.Count < _options.MaxWorkers && !_transport.IsStopping && Katomic.Load(ref _idle) == 0)
         {
             AddWorker();
         }

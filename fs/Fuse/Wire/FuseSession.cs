@@ -31,17 +31,11 @@ public sealed unsafe partial class FuseSession
 {
     private const int StatSlots = 54;
 
-    /// <summary>Workers that wait in the kernel for a request at one time: one to take it, one that is idle meanwhile.</summary>
-    private const int IdleReadersMax = 2;
-
-    private static readonly IdleWait s_spareWait = new("a spare worker to be wanted");
-
     private readonly IFuseTransport _transport;
     private readonly IFuseHandler _handler;
     private readonly FuseSessionOptions _options;
     private readonly Kmutex _mutex = new("fuse_session");
     private readonly Kcondvar _changed = new("fuse_session");
-    private readonly Kcondvar _spareWanted = new("fuse_spare");
     private readonly Kmutex _traceMutex = new("fuse_trace");
     private readonly KmemCache _headCache;
     private readonly KmemCache _recordCache;
@@ -60,9 +54,6 @@ public sealed unsafe partial class FuseSession
     private bool _started;
     private bool _initialised;
     private bool _cachesGone;
-    private int _spares;
-    private int _wanted;
-    private bool _over;
 
     /// <summary>Makes a session; <see cref="Start"/> begins it.</summary>
     public FuseSession(IFuseTransport transport, IFuseHandler handler, FuseSessionOptions options)
