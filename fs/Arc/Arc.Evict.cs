@@ -86,7 +86,7 @@ public sealed unsafe partial class Arc
                 Katomic.Increment(ref _going);
                 _mutex.Exit();
                 FreeBuffer(data, size);
-                dn.ReleaseFromBlock();
+                dn.Release();
                 Katomic.Decrement(ref _going);
                 return size;
             }
@@ -239,7 +239,7 @@ public sealed unsafe partial class Arc
             PutFree(db);
             _mutex.Exit();
             FreeBuffer(data, size);
-            dn.ReleaseFromBlock();
+            dn.Release();
         }
     }
 }

@@ -293,7 +293,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         db.State = DbufState.Uncached;
         db.Dn = dn;
         Katomic.Store(ref db.Holds, 1);
-        dn.HoldFromBlock();
+        dn.AddHold();
         dn.AddToList(db);
     }
 
@@ -358,7 +358,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         _mutex.Exit();
         if (mine)
         {
-            dn!.ReleaseFromBlock();
+            dn!.Release();
         }
     }
 
@@ -402,7 +402,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         db.IndirectDirty = false;
         db.HashNext = _buckets[h];
         _buckets[h] = db;
-        dn.HoldFromBlock();
+        dn.AddHold();
         dn.AddToList(db);
     }
 

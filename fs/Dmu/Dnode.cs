@@ -150,10 +150,6 @@ public sealed unsafe partial class Dnode : TxHoldable
 
     internal void AddHold() => Katomic.Increment(ref Holds);
 
-    internal void HoldFromBlock() => Katomic.Increment(ref Holds);
-
-    internal void ReleaseFromBlock() => Release();
-
     internal void AssertTx(DmuTx tx)
     {
         if (tx.Txg == 0)

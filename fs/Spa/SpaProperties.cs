@@ -1,19 +1,16 @@
-using System.Globalization;
-
 namespace ZfsLite.Fs;
 
 /// <summary>Dataset properties: kept in the directory's props ZAP, inherited from the directory above.</summary>
 public sealed partial class Spa
 {
     /// <summary>The properties that can be read and set, with their defaults.</summary>
-    public static IReadOnlyList<string> PropertyNames { get; } = ["atime", "compression", "checksum", "recordsize", "copies"];
+    public static IReadOnlyList<string> PropertyNames { get; } = [.. DatasetProperty.All.Select(static p => p.Name)];
 
     /// <summary>A property of a dataset in its written form ("on", "lzjb", "128K"), and where it comes from ("default", a dataset's name).</summary>
     public (string Value, string Source) GetProperty(string dataset, string property)
     {
-        DslDataset ds = FindDataset(dataset) ?? throw new ZfsException(Errno.ENOENT, $"dataset '{dataset}' does not exist in pool '{Name}'");
-        DatasetProperty p = DatasetProperty.Find(property)
-            ?? throw new ZfsException(Errno.EINVAL, $"unknown property '{property}': known are {string.Join(", ", PropertyNames)}");
+        DslDataset ds = RequireDataset(dataset);
+        DatasetProperty p = RequireProperty(property);
         (ulong value, string source) = Lookup(ds.Dir, p);
         return (p.Format(value), source);
     }
@@ -21,9 +18,8 @@ public sealed partial class Spa
     /// <summary>Sets a property of a dataset; in force for what is written from now on. ZfsException: EINVAL, ENOENT, EROFS, EIO.</summary>
     public void SetProperty(string dataset, string property, string value)
     {
-        DslDataset ds = FindDataset(dataset) ?? throw new ZfsException(Errno.ENOENT, $"dataset '{dataset}' does not exist in pool '{Name}'");
-        DatasetProperty p = DatasetProperty.Find(property)
-            ?? throw new ZfsException(Errno.EINVAL, $"unknown property '{property}': known are {string.Join(", ", PropertyNames)}");
+        DslDataset ds = RequireDataset(dataset);
+        DatasetProperty p = RequireProperty(property);
         if (ds.IsSnapshot)
         {
             throw new ZfsException(Errno.EROFS, $"'{dataset}' is a snapshot: its properties can't be set");
@@ -60,6 +56,9 @@ public sealed partial class Spa
             }
         }
     }
+
+    private static DatasetProperty RequireProperty(string name) => DatasetProperty.Find(name)
+        ?? throw new ZfsException(Errno.EINVAL, $"unknown property '{name}': known are {string.Join(", ", PropertyNames)}");
 
     private void ApplyProperties(Objset os, DslDir dir)
     {

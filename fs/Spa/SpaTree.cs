@@ -68,7 +68,7 @@ public sealed partial class Spa
     /// <summary>Opens the object set of a dataset or snapshot. ZfsException: ENOENT, EIO. Close it with <see cref="CloseObjset"/>.</summary>
     public Objset OpenObjset(string name)
     {
-        DslDataset ds = FindDataset(name) ?? throw new ZfsException(Errno.ENOENT, $"dataset '{name}' does not exist in pool '{Name}'");
+        DslDataset ds = RequireDataset(name);
         if (ds.Objset is { } open)
         {
             ds.OpenCount++;
@@ -105,6 +105,9 @@ public sealed partial class Spa
             os.Unload();
         }
     }
+
+    private DslDataset RequireDataset(string name) => FindDataset(name)
+        ?? throw new ZfsException(Errno.ENOENT, $"dataset '{name}' does not exist in pool '{Name}'");
 
     private ulong RequireInDirectory(string name)
     {
