@@ -82,16 +82,7 @@ public static class PoolChecker
 
         try
         {
-            OfflineDnode dn = ctx.Pool.Mos.ReadDnode(obj);
-            if (dn.Bonus.Length < 8 || BitConverter.ToUInt64(dn.Bonus) is var size && size > 16 << 20)
-            {
-                ctx.Error("MOS", obj, "the configuration has an impossible size");
-                return;
-            }
-
-            var packed = new byte[BitConverter.ToUInt64(dn.Bonus)];
-            ctx.Pool.Mos.Read(dn, 0, packed);
-            PoolConfig config = PoolConfig.FromMosConfig(Nvlist.Parse(packed));
+            PoolConfig config = ctx.Pool.ReadMosConfig();
             ctx.Compare("MOS", obj, "pool guid in the configuration", config.PoolGuid, ctx.Pool.Config.PoolGuid);
             ctx.Compare("MOS", obj, "number of vdevs in the configuration", (ulong)config.Tops.Count, (ulong)ctx.Pool.Vdevs.Count);
             ctx.Compare("MOS", obj, "sum of guids in the configuration", config.GuidSum, ctx.Pool.Uberblock.GuidSum);

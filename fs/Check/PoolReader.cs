@@ -11,6 +11,7 @@ public sealed unsafe class PoolReader : IDisposable
 {
     private const int CacheSlots = 512;
     private const int MaxDirDepth = 64;
+    private const int MaxConfigBytes = 16 << 20;
 
     private readonly List<IVdevIo> _devices;
     private readonly Vdev?[] _vdevs;
@@ -92,7 +93,30 @@ public sealed unsafe class PoolReader : IDisposable
             throw new ZfsException(Errno.ENXIO, $"pool '{newest.Name}': the devices are not those of the uberblock (sum of guids {all.GuidSum:x}, uberblock {best.GuidSum:x})");
         }
 
-        return new PoolReader(list, vdevs, all, best);
+        try
+        {
+            return new PoolReader(list, vdevs, all, best);
+        }
+        catch (ZfsException) when (tops.Count < vdevs.Length)
+        {
+            throw MissingVdevs.Error(all, vdevs.Length, MissingVdevs.Guess(all, vdevs.Length, best));
+        }
+    }
+
+    /// <summary>The configuration that the MOS has, with every vdev of the pool. Throws ZfsException.</summary>
+    public PoolConfig ReadMosConfig()
+    {
+        OfflineDnode dn = Mos.ReadDnode(ObjectDirectory.TryGetValue("config", out ulong obj)
+            ? obj
+            : throw new ZfsException(Errno.EIO, $"pool '{Config.Name}': the object directory names no configuration"));
+        if (dn.Bonus.Length < sizeof(ulong) || BitConverter.ToUInt64(dn.Bonus) is var size && size > MaxConfigBytes)
+        {
+            throw new ZfsException(Errno.EIO, $"pool '{Config.Name}': the configuration has an impossible size");
+        }
+
+        byte[] packed = new byte[BitConverter.ToUInt64(dn.Bonus)];
+        Mos.Read(dn, 0, packed);
+        return PoolConfig.FromMosConfig(Nvlist.Parse(packed));
     }
 
     /// <summary>Reads a block into <paramref name="dst"/>, which has room for its logical size. Throws ZfsException.</summary>

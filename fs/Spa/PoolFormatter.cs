@@ -62,6 +62,11 @@ public static unsafe class PoolFormatter
             VdevChildren = (ulong)tops.Length,
             Tops = tops,
         };
+        if (config.ToMosConfig().Pack().Length is var bytes && bytes > ConfigBlock)
+        {
+            throw new ZfsException(Errno.EINVAL, $"{tops.Length} devices with paths that long need a configuration of {bytes} bytes, {ConfigBlock} is the most");
+        }
+
         PoolConfig unborn = config.With(config.State, 0);
         for (int i = 0; i < vdevs.Length; i++)
         {
@@ -280,11 +285,6 @@ public static unsafe class PoolFormatter
         mos.Add(NextClones, DmuOt.NextClones, ZapBlock,
             PoolFormatterZap.Build(guids.Salt(), 0, (RootDataset.ToString("x"), RootDataset)));
         byte[] packed = config.ToMosConfig().Pack();
-        if (packed.Length > ConfigBlock)
-        {
-            throw new ZfsException(Errno.EINVAL, $"the configuration of {config.VdevChildren} devices takes {packed.Length} bytes, more than {ConfigBlock}");
-        }
-
         mos.Add(Config, DmuOt.PackedNvlist, ConfigBlock, packed, DmuOt.PackedNvlistSize, Bytes((ulong)packed.Length));
         mos.Add(SyncBplist, DmuOt.Bplist, SyncBplistBlock, null, DmuOt.BplistHdr, new byte[BplistPhys.SizeOf], ZioCompressType.Off);
     }

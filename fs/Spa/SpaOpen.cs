@@ -143,7 +143,7 @@ public sealed partial class Spa
 
         if ((ulong)tops.Count < best.VdevChildren)
         {
-            throw new ZfsException(Errno.ENXIO, $"pool '{best.Name}' has {best.VdevChildren} devices, {tops.Count} given: name them all");
+            throw MissingVdevs.Error(PoolReader.Open(devices));
         }
 
         PoolConfig whole = best.With(best.State, best.Txg, [.. tops.Values.Select(static t => t.Config)]);

@@ -24,7 +24,7 @@ public sealed class CliUsageTests
     [InlineData("create p f -o compression=best", 2, "'best' is not a value of compression; allowed: on, off, lzjb")]
     [InlineData("create p f -o dedup=on", 2, "unknown property 'dedup'; known: atime, compression")]
     [InlineData("create p f --frob", 2, "unknown option '--frob'")]
-    [InlineData("create p f g", 1, "a pool on several devices is not supported yet")]
+    [InlineData("create p f g", 1, "/f does not exist; to make a file of that name, add --size 1G")]
     [InlineData("mount", 2, "mount: no device given; type: zfslite mount DEVICE... DIR")]
     [InlineData("mount f", 2, "mount: no directory given")]
     [InlineData("mount f /nonexistent/dir", 1, "the directory /nonexistent/dir does not exist; type: mkdir -p /nonexistent/dir")]

@@ -15,7 +15,7 @@ public sealed class MountOptions
     [
         "ro", "rw", "allow_other", "default_permissions", "atime", "relatime", "noatime", "strictatime", "dev", "nodev",
         "suid", "nosuid", "exec", "noexec", "remount", "defaults", "auto", "noauto", "user", "nouser", "users", "nofail", "_netdev",
-        "dataset=NAME", "memory=SIZE", "policy=NAME", "torture_reclaim=N",
+        "dataset=NAME", "device=PATH", "memory=SIZE", "policy=NAME", "torture_reclaim=N",
     ];
 
     /// <summary>Every word understood, for messages.</summary>
@@ -51,6 +51,9 @@ public sealed class MountOptions
     /// <summary>dataset=NAME: a child file system (pool/fs or fs), or a snapshot (fs@snap).</summary>
     public string? Dataset { get; private set; }
 
+    /// <summary>device=PATH, once for each: the pool's other devices, since mount(8) and fstab have room for one only.</summary>
+    public List<string> Devices { get; } = [];
+
     /// <summary>memory=SIZE: size of the arena, bytes; null if not given.</summary>
     public long? MemoryBytes { get; private set; }
 
@@ -75,7 +78,7 @@ public sealed class MountOptions
         return options;
     }
 
-    /// <summary>The options as text that parses to the same.</summary>
+    /// <summary>The options as text that parses to the same, without the devices.</summary>
     public override string ToString()
     {
         var words = new List<string>();
@@ -90,7 +93,7 @@ public sealed class MountOptions
         Add(ReadOnlyGiven, ReadOnly ? "ro" : "rw");
         Add(AllowOther, "allow_other");
         Add(DefaultPermissions, "default_permissions");
-        Add(Atime is not null, Atime switch { AtimeMode.On => "atime", AtimeMode.Relatime => "relatime", _ => "noatime" });
+        Add(Atime is not null, NameOf(Atime.GetValueOrDefault()));
         Add(Dev is not null, Dev == true ? "dev" : "nodev");
         Add(Suid is not null, Suid == true ? "suid" : "nosuid");
         Add(Exec is not null, Exec == true ? "exec" : "noexec");
@@ -98,6 +101,9 @@ public sealed class MountOptions
         Add(Dataset is not null, $"dataset={Dataset}");
         return string.Join(',', words);
     }
+
+    /// <summary>The mount option that stands for a way to update access times.</summary>
+    internal static string NameOf(AtimeMode atime) => atime switch { AtimeMode.On => "atime", AtimeMode.Relatime => "relatime", _ => "noatime" };
 
     private void Apply(string word)
     {
@@ -164,6 +170,9 @@ public sealed class MountOptions
         {
             case "dataset":
                 Dataset = value;
+                break;
+            case "device":
+                Devices.Add(value);
                 break;
             case "memory":
                 MemoryBytes = ByteSize.TryParse(value, out long bytes) ? bytes : throw BadValue(word, "a size such as 256M");

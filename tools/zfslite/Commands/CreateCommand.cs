@@ -10,10 +10,10 @@ internal static class CreateCommand
 
     internal static Command Build(CommandIo io)
     {
-        var command = new Command("create", "Makes a pool on a file or block device.");
+        var command = new Command("create", "Makes a pool on files or block devices; on several, data is spread over all of them (no redundancy).");
         Argument<string> pool = new("pool") { Description = "Name of the new pool.", HelpName = "POOL" };
         Argument<string[]> devices = new("device") { Description = "A file (made, sparse, with --size) or a block device.", HelpName = "DEVICE", Arity = ArgumentArity.OneOrMore };
-        Option<string?> size = new("--size") { Description = "Make the file with this size: 64M at least.", HelpName = "SIZE" };
+        Option<string?> size = new("--size") { Description = "Make each file that does not exist, with this size: 64M at least.", HelpName = "SIZE" };
         Option<int?> ashift = new("--ashift") { Description = "Smallest block as a power of two: 9 (512 bytes, the default) or 12 (4 KiB)." };
         Option<string[]> properties = new("-o") { Description = "A property of the root file system: atime, compression, checksum, recordsize, copies.", HelpName = "property=value", Arity = ArgumentArity.ZeroOrMore };
         command.Arguments.Add(pool);
@@ -29,11 +29,6 @@ internal static class CreateCommand
     private static int Run(CommandIo io, string pool, string[] devices, string? size, int? ashift, string[] properties)
     {
         CheckPoolName(pool);
-        if (devices.Length > 1)
-        {
-            throw new CliException("a pool on several devices is not supported yet", "give one DEVICE");
-        }
-
         if (ashift is not (null or 9 or 12))
         {
             throw CliException.Usage($"create: --ashift is 9 or 12, not {ashift}", CommandLine.UsageOf("create"));
@@ -48,9 +43,9 @@ internal static class CreateCommand
                 : throw CliException.Usage($"create: '{size}' is not a size", "a size such as 64M, 1G or 2T");
         }
 
-        string path = Path.GetFullPath(devices[0]);
-        long made = PoolCreator.Create(pool, path, bytes, ashift ?? 9, values);
-        io.Out.WriteLine($"pool {pool} made on {path}, {ByteSize.Format(made)}");
+        string[] paths = [.. devices.Select(Path.GetFullPath)];
+        long made = PoolCreator.Create(pool, paths, bytes, ashift ?? 9, values);
+        io.Out.WriteLine($"pool {pool} made on {string.Join(' ', paths)}, {ByteSize.Format(made)}");
         return ExitCode.Ok;
     }
 

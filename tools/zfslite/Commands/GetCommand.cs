@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace ZfsLite.Cli;
 
-/// <summary>zfslite get POOL|DIR|DEVICE [PROPERTY…] [--dataset NAME]</summary>
+/// <summary>zfslite get POOL|DIR|DEVICE… [PROPERTY…] [--dataset NAME]</summary>
 internal static class GetCommand
 {
     private static readonly TableColumn<PropertyRow>[] s_columns =
@@ -16,7 +16,7 @@ internal static class GetCommand
     internal static Command Build(CommandIo io)
     {
         var command = new Command("get", "Shows properties of a dataset.");
-        Argument<string[]> words = CommonOptions.Words("target-and-properties", "Pool, dataset, mount point or device, then the properties; none: all.");
+        Argument<string[]> words = CommonOptions.Words("target-and-properties", "Pool, dataset, mount point or devices, then the properties; none: all.");
         Option<string?> dataset = CommonOptions.Dataset();
         Option<bool> json = CommonOptions.Json();
         command.Arguments.Add(words);
@@ -33,9 +33,10 @@ internal static class GetCommand
             throw CliException.Usage("get: no pool given", CommandLine.UsageOf("get"));
         }
 
-        List<string> names = [.. words.Skip(1).SelectMany(w => w.Split(',', StringSplitOptions.RemoveEmptyEntries)).Where(n => n != "all")];
+        int target = Mounted.TargetWords(words, OpenPool.IsProperty);
+        List<string> names = [.. words.Skip(target).SelectMany(w => w.Split(',', StringSplitOptions.RemoveEmptyEntries)).Where(n => n != "all")];
         List<PropertyRow> rows = Mounted.Ask(
-            words[0],
+            words[..target],
             readOnly: true,
             client => client.Ask(
                 new ControlRequest { Command = "get", Dataset = DatasetName.From(words[0], client.Hello, dataset), Names = names }, ControlJson.Default.ListPropertyRow),

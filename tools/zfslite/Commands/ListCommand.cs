@@ -30,7 +30,7 @@ internal static class ListCommand
     {
         IEnumerable<DatasetRow> rows = targets.Length == 0
             ? ControlClient.All().SelectMany(AskMounted)
-            : targets.SelectMany(t => Mounted.Ask(t, readOnly: true, AskMounted, p => p.List()));
+            : Mounted.AskEach(targets, AskMounted, static p => p.List()).SelectMany(static rows => rows);
         io.Rows([.. rows], json, ControlJson.Default.ListDatasetRow, s_columns);
         return ExitCode.Ok;
     }

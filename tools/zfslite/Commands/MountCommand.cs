@@ -9,7 +9,7 @@ internal static class MountCommand
     internal static Command Build(CommandIo io)
     {
         var command = new Command("mount", "Mounts a pool on a directory; in the foreground unless --background is given.");
-        Argument<string[]> paths = new("device-and-dir") { Description = "The pool's device, then the directory to mount on.", HelpName = "DEVICE... DIR", Arity = ArgumentArity.ZeroOrMore };
+        Argument<string[]> paths = new("device-and-dir") { Description = "The pool's devices, all of them in any order, then the directory to mount on.", HelpName = "DEVICE... DIR", Arity = ArgumentArity.ZeroOrMore };
         Option<string[]> options = new("-o") { Description = "Mount options as mount(8) takes them: " + string.Join(',', MountOptions.Known), HelpName = "option,...", Arity = ArgumentArity.ZeroOrMore };
         Option<string?> memory = new("--memory") { Description = "Size of the memory arena, 16M at least; 256M if not given.", HelpName = "SIZE" };
         Option<string?> policy = new("--policy") { Description = "Memory policy: fstrans (the default), txcookie or none (both can deadlock: they are for the laboratory).", HelpName = "NAME" };
@@ -62,7 +62,7 @@ internal static class MountCommand
 
         return new MountSettings
         {
-            Devices = [.. (paths.Length > 1 ? paths[..^1] : []).Select(Path.GetFullPath)],
+            Devices = [.. (paths.Length > 1 ? paths[..^1] : []).Concat(options.Devices).Select(Path.GetFullPath)],
             Directory = Path.GetFullPath(paths[^1]),
             Options = options,
             MemoryBytes = bytes,
@@ -86,11 +86,6 @@ internal static class MountCommand
                 ?? throw new CliException($"nothing is mounted by zfslite on {settings.Directory}", "mount it first, without remount");
             client.Send(new ControlRequest { Command = "remount", Options = settings.OptionsText });
             return ExitCode.Ok;
-        }
-
-        if (settings.Devices.Count > 1)
-        {
-            throw new CliException("a pool on several devices is not supported yet", "give one DEVICE");
         }
 
         MountPoint.Check(settings.Directory);

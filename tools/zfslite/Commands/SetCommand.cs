@@ -2,13 +2,13 @@ using System.CommandLine;
 
 namespace ZfsLite.Cli;
 
-/// <summary>zfslite set POOL|DIR|DEVICE PROPERTY=VALUE… [--dataset NAME]</summary>
+/// <summary>zfslite set POOL|DIR|DEVICE… PROPERTY=VALUE… [--dataset NAME]</summary>
 internal static class SetCommand
 {
     internal static Command Build(CommandIo io)
     {
         var command = new Command("set", "Sets properties of a dataset: atime, compression, checksum, recordsize, copies.");
-        Argument<string[]> words = CommonOptions.Words("target-and-values", "Pool, dataset, mount point or device, then PROPERTY=VALUE words.");
+        Argument<string[]> words = CommonOptions.Words("target-and-values", "Pool, dataset, mount point or devices, then PROPERTY=VALUE words.");
         Option<string?> dataset = CommonOptions.Dataset();
         command.Arguments.Add(words);
         command.Options.Add(dataset);
@@ -18,14 +18,15 @@ internal static class SetCommand
 
     private static int Run(string[] words, string? dataset)
     {
-        if (words.Length < 2)
+        int target = words.Length == 0 ? 0 : Mounted.TargetWords(words, static w => w.Contains('=', StringComparison.Ordinal));
+        if (target == words.Length)
         {
             throw CliException.Usage(words.Length == 0 ? "set: no pool given" : "set: no property=value given", CommandLine.UsageOf("set"));
         }
 
-        Dictionary<string, string> values = PropertyText.ParsePairs(words.Skip(1), "set");
+        Dictionary<string, string> values = PropertyText.ParsePairs(words.Skip(target), "set");
         return Mounted.Ask(
-            words[0],
+            words[..target],
             readOnly: false,
             client =>
             {

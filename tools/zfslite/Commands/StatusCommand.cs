@@ -40,7 +40,7 @@ internal static class StatusCommand
     {
         List<StatusInfo> all = targets.Length == 0
             ? [.. ControlClient.All().Select(AskMounted)]
-            : [.. targets.Select(t => Mounted.Ask(t, readOnly: true, AskMounted, p => p.Status()))];
+            : [.. Mounted.AskEach(targets, AskMounted, static p => p.Status())];
         if (json)
         {
             io.Rows(all, json, ControlJson.Default.ListStatusInfo, []);

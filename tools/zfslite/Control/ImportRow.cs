@@ -20,4 +20,13 @@ public sealed class ImportRow
 
     /// <summary>Files and devices it was found on.</summary>
     public List<string> Devices { get; set; } = [];
+
+    /// <summary>Devices of the pool that were not found, each with its number, recorded path and guid.</summary>
+    public List<string> Missing { get; set; } = [];
+
+    /// <summary>One device of each vdev that was found.</summary>
+    internal SortedDictionary<ulong, string> ByVdev { get; } = [];
+
+    /// <summary>Vdevs of the pool; 0 if that is not known.</summary>
+    internal int VdevCount { get; set; }
 }

@@ -173,7 +173,7 @@ internal sealed class MountDaemon : IPoolCommands
         status.State = _spa.IsSuspended ? status.State : "mounted";
         status.MountPoint = _settings.Directory;
         status.Dataset = _objset.Dataset!.Name;
-        status.Options = $"{(_zfsvfs.IsReadOnly || _options.ReadOnly ? "ro" : "rw")},{KmemLimits.NameOf(_zfsvfs.Atime)}";
+        status.Options = $"{(_zfsvfs.IsReadOnly || _options.ReadOnly ? "ro" : "rw")},{MountOptions.NameOf(_zfsvfs.Atime)}";
         status.Pid = Environment.ProcessId;
         status.Txg = _spa.IsReadOnly ? status.Txg : _spa.Txg.SyncedTxg;
         status.Dirty = _spa.IsReadOnly ? 0 : _spa.Txg.DirtyBytes;

@@ -10,11 +10,15 @@ internal static class OfflineCheck
     internal static CheckInfo Run(CommandIo io, IReadOnlyList<string> devices, bool showProgress)
     {
         using CommandMemory memory = CommandMemory.Use();
-        var opened = new List<IVdevIo>();
+        List<IVdevIo> opened = OpenPool.OpenDevices(devices, readOnly: true);
         try
         {
-            opened.AddRange(devices.Select(static d => FileVdevIo.Open(d, readOnly: true)));
             PoolReader pool = PoolReader.Open(opened);
+            if (pool.Vdevs.Contains(null))
+            {
+                throw MissingVdevs.Error(pool);
+            }
+
             var clock = Stopwatch.StartNew();
             CheckResult result = showProgress && io.IsTerminal ? WithProgress(io, pool) : PoolChecker.Run(pool);
             return Info(pool, result, clock.Elapsed.TotalSeconds);

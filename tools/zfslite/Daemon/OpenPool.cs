@@ -1,3 +1,4 @@
+using ZfsLite.Cli.Posix;
 using ZfsLite.Fs;
 
 namespace ZfsLite.Cli;
@@ -5,19 +6,61 @@ namespace ZfsLite.Cli;
 /// <summary>What can be asked of an open pool, whoever opened it.</summary>
 internal static class OpenPool
 {
+    /// <summary>The properties that cannot be set.</summary>
+    private static readonly SortedDictionary<string, Func<DatasetInfo, string>> s_fixed = new(StringComparer.Ordinal)
+    {
+        ["available"] = static d => d.IsSnapshot ? "-" : ByteSize.Format((long)d.Available),
+        ["compressratio"] = static d => d.CompressRatio.ToString("F2") + "x",
+        ["creation"] = static d => DateTimeOffset.FromUnixTimeSeconds((long)Math.Min(d.CreationTime, 253402300799)).ToString("yyyy-MM-dd HH:mm:ss"),
+        ["referenced"] = static d => ByteSize.Format((long)d.Referenced),
+        ["type"] = static d => d.IsSnapshot ? "snapshot" : "filesystem",
+        ["used"] = static d => ByteSize.Format((long)d.Used),
+    };
+
     /// <summary>Opens the devices and the pool on them. On failure everything is closed again.</summary>
     internal static Spa Open(IReadOnlyList<string> devices, bool readOnly)
     {
-        var opened = new List<IVdevIo>();
+        List<IVdevIo> opened = OpenDevices(devices, readOnly);
         try
         {
-            opened.AddRange(devices.Select(d => FileVdevIo.Open(d, readOnly)));
             return Spa.Open(opened, new SpaOpenOptions { ReadOnly = readOnly });
         }
         catch
         {
             opened.ForEach(static d => d.Dispose());
             throw;
+        }
+    }
+
+    /// <summary>Opens devices, all or none. One that is named twice, by whatever path, is refused.</summary>
+    internal static List<IVdevIo> OpenDevices(IReadOnlyList<string> devices, bool readOnly)
+    {
+        RefuseTwice(devices);
+        var opened = new List<IVdevIo>();
+        try
+        {
+            opened.AddRange(devices.Select(d => FileVdevIo.Open(d, readOnly)));
+            return opened;
+        }
+        catch
+        {
+            opened.ForEach(static d => d.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>Refuses a list of devices in which one stands twice, under whatever paths. Devices that do not exist yet count by path.</summary>
+    internal static void RefuseTwice(IReadOnlyList<string> devices)
+    {
+        var seen = new Dictionary<object, string>();
+        foreach (string device in devices)
+        {
+            object identity = Native.IdentityOf(device) is { } there ? there : device;
+            if (!seen.TryAdd(identity, device))
+            {
+                string first = seen[identity];
+                throw new CliException(first == device ? $"{device} is given twice" : $"{device} and {first} are the same device", "name each device once");
+            }
         }
     }
 
@@ -47,27 +90,21 @@ internal static class OpenPool
         Referenced = (long)d.Referenced,
     })];
 
+    /// <summary>True for the name of a property.</summary>
+    internal static bool IsProperty(string word) => word == "all" || Spa.PropertyNames.Contains(word) || s_fixed.ContainsKey(word);
+
     /// <summary>Properties of a dataset, those that can be set and those that cannot.</summary>
     internal static List<PropertyRow> Get(Spa spa, string? dataset, IReadOnlyList<string> names)
     {
         string full = DatasetName.Full(spa.Name, dataset);
         DatasetInfo info = spa.ListDatasets().FirstOrDefault(d => d.Name == full)
             ?? throw new CliException($"there is no dataset {full}", $"see what there is: zfslite list {spa.Name}");
-        var fixedOnes = new SortedDictionary<string, string>(StringComparer.Ordinal)
-        {
-            ["available"] = info.IsSnapshot ? "-" : ByteSize.Format((long)info.Available),
-            ["compressratio"] = info.CompressRatio.ToString("F2") + "x",
-            ["creation"] = DateTimeOffset.FromUnixTimeSeconds((long)Math.Min(info.CreationTime, 253402300799)).ToString("yyyy-MM-dd HH:mm:ss"),
-            ["referenced"] = ByteSize.Format((long)info.Referenced),
-            ["type"] = info.IsSnapshot ? "snapshot" : "filesystem",
-            ["used"] = ByteSize.Format((long)info.Used),
-        };
         var rows = new List<PropertyRow>();
-        foreach (string name in names.Count > 0 ? names : [.. Spa.PropertyNames.Concat(fixedOnes.Keys).Order(StringComparer.Ordinal)])
+        foreach (string name in names.Count > 0 ? names : [.. Spa.PropertyNames.Concat(s_fixed.Keys).Order(StringComparer.Ordinal)])
         {
-            if (fixedOnes.TryGetValue(name, out string? text))
+            if (s_fixed.TryGetValue(name, out Func<DatasetInfo, string>? text))
             {
-                rows.Add(new PropertyRow { Dataset = full, Property = name, Value = text });
+                rows.Add(new PropertyRow { Dataset = full, Property = name, Value = text(info) });
                 continue;
             }
 

@@ -3,36 +3,54 @@ using ZfsLite.Fs;
 
 namespace ZfsLite.Cli;
 
-/// <summary>Makes a pool on a device, and never on top of another pool.</summary>
+/// <summary>Makes a pool on devices, and never on top of another pool. Nothing is written before every device has been looked at.</summary>
 internal static class PoolCreator
 {
-    /// <summary>Makes the file if a size is given, checks the device, writes the pool. Returns the size of the device, bytes.</summary>
-    internal static long Create(string pool, string path, long? size, int ashift, IReadOnlyDictionary<string, string> properties)
+    /// <summary>
+    /// Makes the files that are not there if a size is given, checks the devices, writes the pool. Returns the size of all devices,
+    /// bytes. When it fails, the files that were made are gone again.
+    /// </summary>
+    internal static long Create(string pool, IReadOnlyList<string> paths, long? size, int ashift, IReadOnlyDictionary<string, string> properties)
     {
-        bool made = PrepareFile(path, size);
+        OpenPool.RefuseTwice(paths);
+        var made = new List<string>();
+        var devices = new List<IVdevIo>();
         try
         {
+            bool allThere = paths.All(static p => Native.KindOf(p) != FileKind.None);
+            foreach (string path in paths)
+            {
+                if (PrepareFile(path, size, allThere))
+                {
+                    made.Add(path);
+                }
+            }
+
             using CommandMemory memory = CommandMemory.Use();
-            using FileVdevIo io = FileVdevIo.Open(path, readOnly: false);
-            CheckDevice(io);
-            _ = PoolFormatter.Format([io], Options(pool, ashift, properties));
-            return io.Size;
+            devices.AddRange(OpenPool.OpenDevices(paths, readOnly: false));
+            devices.ForEach(static d => CheckDevice((FileVdevIo)d));
+            _ = PoolFormatter.Format(devices, Options(pool, ashift, properties));
+            return devices.Sum(static d => d.Size);
         }
-        catch when (made)
+        catch
         {
-            File.Delete(path);
+            made.ForEach(File.Delete);
             throw;
+        }
+        finally
+        {
+            devices.ForEach(static d => d.Dispose());
         }
     }
 
     /// <summary>True if a file was made.</summary>
-    private static bool PrepareFile(string path, long? size)
+    private static bool PrepareFile(string path, long? size, bool allThere)
     {
         switch (Native.KindOf(path))
         {
             case FileKind.None:
                 return MakeFile(path, size ?? throw new CliException($"{path} does not exist", "to make a file of that name, add --size 1G"));
-            case FileKind.Block when size is not null:
+            case FileKind.Block when size is not null && allThere:
                 throw new CliException($"{path} is a block device: it has its size", "leave --size out", ExitCode.Usage);
             case FileKind.Regular when size is { } wanted && new FileInfo(path).Length != wanted:
                 throw new CliException($"{path} exists already, with {ByteSize.Format(new FileInfo(path).Length)}", "leave --size out, or remove the file");

@@ -19,7 +19,20 @@ internal static class PoolFinder
             }
         }
 
+        foreach (ImportRow row in pools.Values.Where(static r => r.ByVdev.Count < r.VdevCount))
+        {
+            AddMissing(row);
+        }
+
         return [.. pools.Values];
+    }
+
+    /// <summary>The guid of the pool that a device belongs to by its labels; null if it has none.</summary>
+    internal static ulong? PoolOn(string path)
+    {
+        using CommandMemory memory = CommandMemory.Use();
+        using FileVdevIo io = FileVdevIo.Open(path, readOnly: true);
+        return VdevLabel.Scan(io).Config?.PoolGuid;
     }
 
     private static void Look(string path, SortedDictionary<(string Name, ulong Guid), ImportRow> pools)
@@ -34,16 +47,7 @@ internal static class PoolFinder
         {
             if (e.Errno == Errno.EBUSY && ControlClient.Find(path) is { } client)
             {
-                StatusInfo status = client.Ask(new ControlRequest { Command = "status" }, ControlJson.Default.StatusInfo);
-                pools[(status.Pool, 0)] = new ImportRow
-                {
-                    Pool = status.Pool,
-                    Guid = status.Guid,
-                    State = $"mounted on {status.MountPoint}",
-                    Version = status.Version,
-                    Txg = status.Txg,
-                    Devices = [path],
-                };
+                AddMounted(path, client, pools);
             }
 
             return;
@@ -68,6 +72,41 @@ internal static class PoolFinder
 
         row.Txg = Math.Max(row.Txg, scan.HasUberblock ? scan.Best.Txg : config.Txg);
         row.Devices.Add(path);
+        if (config.Unsupported() is null && config.Tops.Count > 0)
+        {
+            _ = row.ByVdev.TryAdd(config.Tops[0].Id, path);
+            row.VdevCount = (int)Math.Min(config.VdevChildren, int.MaxValue);
+        }
+    }
+
+    private static void AddMounted(string path, ControlClient client, SortedDictionary<(string Name, ulong Guid), ImportRow> pools)
+    {
+        StatusInfo status = client.Ask(new ControlRequest { Command = "status" }, ControlJson.Default.StatusInfo);
+        if (!pools.TryGetValue((status.Pool, 0), out ImportRow? row))
+        {
+            row = new ImportRow { Pool = status.Pool, Guid = status.Guid, State = $"mounted on {status.MountPoint}", Version = status.Version, Txg = status.Txg };
+            pools.Add((status.Pool, 0), row);
+        }
+
+        row.Devices.Add(path);
+    }
+
+    private static void AddMissing(ImportRow row)
+    {
+        var devices = new List<IVdevIo>();
+        try
+        {
+            devices.AddRange(row.ByVdev.Values.Select(static d => FileVdevIo.Open(d, readOnly: true)));
+            row.Missing = [.. MissingVdevs.Of(PoolReader.Open(devices))];
+        }
+        catch (ZfsException e)
+        {
+            row.Missing = [e.Message];
+        }
+        finally
+        {
+            devices.ForEach(static d => d.Dispose());
+        }
     }
 
     private static string StateOf(PoolState state) => state switch

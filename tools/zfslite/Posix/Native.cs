@@ -14,6 +14,7 @@ internal static unsafe partial class Native
     private const int SoPeercred = 17;
     private const int StatxType = 1;
     private const int StatxOwner = 8;
+    private const int StatxIno = 0x100;
     private const int AtFdcwd = -100;
     private const int AtSymlinkNofollow = 0x100;
 
@@ -88,6 +89,19 @@ internal static unsafe partial class Native
             0x6000 => FileKind.Block,
             _ => FileKind.Other,
         };
+    }
+
+    /// <summary>What a path leads to, by number: two paths to the same file or block device give the same. Null if there is nothing.</summary>
+    internal static (ulong Device, ulong Inode)? IdentityOf(string path)
+    {
+        byte* buffer = stackalloc byte[256];
+        if (Statx(AtFdcwd, path, 0, StatxType | StatxIno, buffer) != 0)
+        {
+            return null;
+        }
+
+        bool block = (*(ushort*)(buffer + 28) & 0xf000) == 0x6000;
+        return block ? (*(ulong*)(buffer + 128), ulong.MaxValue) : (*(ulong*)(buffer + 136), *(ulong*)(buffer + 32));
     }
 
     /// <summary>Replaces the program of this process. Returns only on failure, with the errno.</summary>
