@@ -5,6 +5,7 @@ public sealed unsafe partial class FuseDispatcher
 {
     private const uint OpenKeepCache = 2;
     private const uint OpenCacheDir = 8;
+    private const uint WriteCache = 1;
     private const uint WriteKillSuidgid = 4;
     private const uint OpenKillSuidgid = 1;
     private const int Record = FuseSessionOptions.RecordBytes;
@@ -177,12 +178,13 @@ public sealed unsafe partial class FuseDispatcher
         }
 
         ulong obj = Object(request.Header->NodeId);
-        bool kill = (write->WriteFlags & WriteKillSuidgid) != 0;
+        ZplWriteFlags flags = ((write->WriteFlags & WriteKillSuidgid) != 0 ? ZplWriteFlags.KillSuidgid : ZplWriteFlags.None)
+            | ((write->WriteFlags & WriteCache) != 0 ? ZplWriteFlags.Cached : ZplWriteFlags.None);
         uint total = 0;
         for (int piece = 0; total < write->Size; piece++)
         {
             byte* data = request.PayloadPiece(piece, out int length);
-            int error = _fs.Write(obj, write->Offset + total, length, data, kill, out int done);
+            int error = _fs.Write(obj, write->Offset + total, length, data, flags, out int done);
             if (error != 0 && total + (uint)done == 0)
             {
                 return error;

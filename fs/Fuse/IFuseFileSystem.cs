@@ -50,7 +50,7 @@ public unsafe interface IFuseFileSystem
     int Read(ulong obj, ulong offset, int length, byte* destination, out int done);
 
     /// <summary>Writes; <paramref name="done"/> may fall short when space runs out.</summary>
-    int Write(ulong obj, ulong offset, int length, byte* source, bool killSuidgid, out int done);
+    int Write(ulong obj, ulong offset, int length, byte* source, ZplWriteFlags flags, out int done);
 
     /// <summary>Waits until everything about the object is on stable storage.</summary>
     int Fsync(ulong obj);

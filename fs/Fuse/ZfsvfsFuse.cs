@@ -51,8 +51,8 @@ public sealed unsafe class ZfsvfsFuse(Zfsvfs zfsvfs) : IFuseFileSystem
         zfsvfs.Read(obj, offset, length, destination, out done);
 
     /// <inheritdoc/>
-    public int Write(ulong obj, ulong offset, int length, byte* source, bool killSuidgid, out int done) =>
-        zfsvfs.Write(obj, offset, length, source, killSuidgid, out done);
+    public int Write(ulong obj, ulong offset, int length, byte* source, ZplWriteFlags flags, out int done) =>
+        zfsvfs.Write(obj, offset, length, source, flags, out done);
 
     /// <inheritdoc/>
     public int Fsync(ulong obj) => zfsvfs.Fsync(obj);

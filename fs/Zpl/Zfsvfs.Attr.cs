@@ -9,6 +9,7 @@ public sealed unsafe partial class Zfsvfs
 {
     private const long DaySeconds = 24 * 60 * 60;
 
+    private const long CachedWriteSeconds = 5;
     private const SetAttrMask BonusMask = SetAttrMask.Mode | SetAttrMask.Uid | SetAttrMask.Gid | SetAttrMask.Atime | SetAttrMask.Mtime
         | SetAttrMask.AtimeNow | SetAttrMask.MtimeNow | SetAttrMask.Ctime | SetAttrMask.KillSuidgid;
 
@@ -283,6 +284,16 @@ public sealed unsafe partial class Zfsvfs
         p->MtimeNanoseconds = p->CtimeNanoseconds = nanoseconds;
         FlushAtime(z);
         z.LastTxg = tx.Txg;
+    }
+
+    /// <summary>
+    /// mtime is of these seconds. The kernel's own, which it sends by itself, is then left alone: it would only move back and
+    /// forth. An older one is not: contents must never be newer than a time that a crash kept the kernel from sending.
+    /// </summary>
+    private static bool WasTouchedLately(Znode z)
+    {
+        long age = Kclock.WallTime().Seconds - z.Phys->MtimeSeconds;
+        return age is >= 0 and < CachedWriteSeconds;
     }
 
     /// <summary>Attributes changed: ctime. Under z_lock.</summary>

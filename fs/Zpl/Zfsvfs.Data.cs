@@ -128,10 +128,9 @@ public sealed unsafe partial class Zfsvfs
     }
 
     /// <summary>
-    /// Writes; done may be less than length if space ran out on the way. EFBIG beyond 2^63 − 1. With killSuidgid the suid and sgid
-    /// bits go, as after a write by somebody else.
+    /// Writes; done may be less than length if space ran out on the way. EFBIG beyond 2^63 − 1.
     /// </summary>
-    public int Write(ulong obj, ulong offset, int length, byte* source, bool killSuidgid, out int done)
+    public int Write(ulong obj, ulong offset, int length, byte* source, ZplWriteFlags flags, out int done)
     {
         done = 0;
         if (IsReadOnly)
@@ -159,7 +158,7 @@ public sealed unsafe partial class Zfsvfs
                 return z.IsDirectory ? Errno.EISDIR : Errno.EINVAL;
             }
 
-            return length == 0 ? 0 : WriteRange(z, offset, length, source, killSuidgid, ref done);
+            return length == 0 ? 0 : WriteRange(z, offset, length, source, flags, ref done);
         }
         catch (ZfsException e)
         {
@@ -273,7 +272,7 @@ public sealed unsafe partial class Zfsvfs
         return size;
     }
 
-    private int WriteRange(Znode z, ulong offset, int length, byte* source, bool killSuidgid, ref int done)
+    private int WriteRange(Znode z, ulong offset, int length, byte* source, ZplWriteFlags flags, ref int done)
     {
         ulong end = offset + (ulong)length;
         RangeLockEntry range = z.Range.Enter(_ranges, offset, end, writer: true);
@@ -291,7 +290,7 @@ public sealed unsafe partial class Zfsvfs
             {
                 ulong at = offset + (ulong)done;
                 int n = Math.Min(length - done, WriteChunk - (int)(at % WriteChunk));
-                error = WriteChunkTo(z, at, n, end, source + done, killSuidgid);
+                error = WriteChunkTo(z, at, n, end, source + done, flags);
                 done += error == 0 ? n : 0;
             }
 
@@ -323,7 +322,7 @@ public sealed unsafe partial class Zfsvfs
     }
 
     /// <summary>One transaction of a write. <paramref name="end"/>: where the whole write will end, for the block size.</summary>
-    private int WriteChunkTo(Znode z, ulong offset, int length, ulong end, byte* source, bool killSuidgid)
+    private int WriteChunkTo(Znode z, ulong offset, int length, ulong end, byte* source, ZplWriteFlags flags)
     {
         Dnode dn = z.Dnode!;
         int grown = GrownBlockSize(z, end);
@@ -352,7 +351,7 @@ public sealed unsafe partial class Zfsvfs
             }
 
             StoreChunk(dn, offset, length, source, loans, loaned, firstLoan, ref used, tx);
-            FinishWrite(z, offset + (ulong)length, killSuidgid, tx);
+            FinishWrite(z, offset + (ulong)length, flags, tx);
             tx.Commit();
             tx = null;
             return 0;
@@ -427,7 +426,7 @@ public sealed unsafe partial class Zfsvfs
         }
     }
 
-    private static void FinishWrite(Znode z, ulong end, bool killSuidgid, DmuTx tx)
+    private static void FinishWrite(Znode z, ulong end, ZplWriteFlags flags, DmuTx tx)
     {
         z.Dnode!.DirtyBonus(tx);
         z.Lock.Enter();
@@ -436,12 +435,21 @@ public sealed unsafe partial class Zfsvfs
             z.Phys->Size = end;
         }
 
-        if (killSuidgid)
+        if ((flags & ZplWriteFlags.KillSuidgid) != 0)
         {
             KillSetId(z);
         }
 
-        TouchContents(z, tx);
+        if ((flags & ZplWriteFlags.Cached) != 0 && WasTouchedLately(z))
+        {
+            FlushAtime(z);
+            z.LastTxg = tx.Txg;
+        }
+        else
+        {
+            TouchContents(z, tx);
+        }
+
         z.Lock.Exit();
     }
 

@@ -43,7 +43,7 @@ public sealed unsafe partial class MemFs
     }
 
     /// <inheritdoc/>
-    public int Write(ulong obj, ulong offset, int length, byte* source, bool killSuidgid, out int done)
+    public int Write(ulong obj, ulong offset, int length, byte* source, ZplWriteFlags flags, out int done)
     {
         OnWrite?.Invoke();
         done = 0;
@@ -68,7 +68,7 @@ public sealed unsafe partial class MemFs
         }
 
         node.Attr.Size = Math.Max(node.Attr.Size, offset + (ulong)length);
-        Kill(node, killSuidgid);
+        Kill(node, (flags & ZplWriteFlags.KillSuidgid) != 0);
         Touch(node, true);
         node.Lock.Exit();
         _tree.Exit();

@@ -155,7 +155,7 @@ public sealed unsafe class CrashConsistencyTests
 
             fixed (byte* p = data)
             {
-                Assert.Equal(0, fs.Write(obj, (ulong)random.Next(300000), data.Length, p, false, out int done));
+                Assert.Equal(0, fs.Write(obj, (ulong)random.Next(300000), data.Length, p, ZplWriteFlags.None, out int done));
                 Assert.Equal(data.Length, done);
             }
         }

@@ -53,7 +53,7 @@ public sealed unsafe class DeadlistTests
             }
             else
             {
-                Assert.Equal(0, fs.Write(obj, 100, 4096, data, false, out int done));
+                Assert.Equal(0, fs.Write(obj, 100, 4096, data, ZplWriteFlags.None, out int done));
                 Assert.Equal(4096, done);
             }
         }

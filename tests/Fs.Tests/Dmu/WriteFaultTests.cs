@@ -96,6 +96,6 @@ public sealed unsafe class WriteFaultTests
             *(ulong*)(data + i) = random.NextUInt64();
         }
 
-        return fs.Write(obj, round * 30_000, Length, data, false, out _);
+        return fs.Write(obj, round * 30_000, Length, data, ZplWriteFlags.None, out _);
     }
 }

@@ -143,7 +143,7 @@ public sealed class ZplBasicTests
         unsafe
         {
             byte b = 1;
-            Assert.Equal(0, p.Fs.Write(file, 0, 1, &b, true, out _));
+            Assert.Equal(0, p.Fs.Write(file, 0, 1, &b, ZplWriteFlags.KillSuidgid, out _));
         }
 
         Assert.Equal(0x81EDU, p.Stat(file).Mode);

@@ -67,7 +67,7 @@ public sealed unsafe class ZplHotPathTests
                     before = GC.GetAllocatedBytesForCurrentThread();
                 }
 
-                Check(p.Fs.Write(file, (ulong)(i % 4) * 131072, data.Length, b, false, out _));
+                Check(p.Fs.Write(file, (ulong)(i % 4) * 131072, data.Length, b, ZplWriteFlags.None, out _));
             }
         }
 

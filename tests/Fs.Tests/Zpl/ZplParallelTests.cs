@@ -166,7 +166,7 @@ public sealed class ZplParallelTests
                 }
 
                 byte* data = stackalloc byte[100];
-                error = p.Fs.Write(attr.Object, (ulong)random.Next(5000), 100, data, false, out _);
+                error = p.Fs.Write(attr.Object, (ulong)random.Next(5000), 100, data, ZplWriteFlags.None, out _);
                 p.Fs.Read(attr.Object, 0, 100, data, out _);
                 return Math.Max(error, p.Fs.Close(attr.Object));
             default:

@@ -76,7 +76,7 @@ internal sealed unsafe class ZplPool : IDisposable
     {
         fixed (byte* p = data)
         {
-            int error = Fs.Write(obj, offset, data.Length, p, false, out int done);
+            int error = Fs.Write(obj, offset, data.Length, p, ZplWriteFlags.None, out int done);
             Assert.True(error != 0 || done == data.Length);
             return error;
         }

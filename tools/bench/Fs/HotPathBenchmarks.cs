@@ -41,7 +41,7 @@ public unsafe class HotPathBenchmarks
         Check(_fs.Open(_file, false));
         for (int at = 0; at < FileBytes; at += 131072)
         {
-            Check(_fs.Write(_file, (ulong)at, 131072, _buffer, false, out _));
+            Check(_fs.Write(_file, (ulong)at, 131072, _buffer, ZplWriteFlags.None, out _));
         }
 
         Check(_fs.SyncFs());
@@ -65,7 +65,7 @@ public unsafe class HotPathBenchmarks
 
     /// <summary>write, over what is there; txgs are written behind it.</summary>
     [Benchmark]
-    public void Write() => Check(_fs.Write(_file, Next(), Size, _buffer, false, out _));
+    public void Write() => Check(_fs.Write(_file, Next(), Size, _buffer, ZplWriteFlags.None, out _));
 
     /// <summary>getattr.</summary>
     [Benchmark]
