@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Fs;
 
@@ -93,6 +94,7 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
     {
         while (length > 0)
         {
+            Kthread.AboutToBlock();
             nint n = pread(_fd, buffer, (nuint)length, offset);
             if (n < 0)
             {
@@ -153,6 +155,7 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
             return _flushError;
         }
 
+        Kthread.AboutToBlock();
         while (fdatasync(_fd) != 0)
         {
             int e = Marshal.GetLastPInvokeError();
@@ -183,6 +186,7 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
     {
         while (left > 0)
         {
+            Kthread.AboutToBlock();
             nint n = pwritev(_fd, vec, count, offset);
             if (n < 0)
             {

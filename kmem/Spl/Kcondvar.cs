@@ -44,6 +44,7 @@ public sealed class Kcondvar(string name) : IWaitable
             throw new InvalidOperationException($"{self} waits for condition {name} without holding mutex {mutex.Name}");
         }
 
+        self.BeforeBlock?.Invoke();
         _queue.Lock();
         _queue.Enqueue(self);
         _queue.Unlock();

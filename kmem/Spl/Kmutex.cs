@@ -149,6 +149,7 @@ public sealed class Kmutex : IWaitable
             return;
         }
 
+        self.BeforeBlock?.Invoke();
         while (true)
         {
             _queue.Lock();

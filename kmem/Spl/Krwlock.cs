@@ -232,6 +232,7 @@ public sealed class Krwlock : IWaitable
             SimBackend.ThrowIfAborting();
         }
 
+        self.BeforeBlock?.Invoke();
         self.WantsWrite = write;
         _queue.Lock();
         Interlocked.Increment(ref _waiters);

@@ -124,6 +124,7 @@ public sealed partial class Kthread
     public static void Sleep(long ns)
     {
         Kthread self = Current;
+        self.BeforeBlock?.Invoke();
         long deadline = Kclock.NowNs + ns;
         while (Kclock.NowNs < deadline)
         {

@@ -26,8 +26,17 @@ public sealed unsafe partial class Kthread
     /// <summary>The managed stack of a wait that turned slow, recorded by the thread itself; null otherwise.</summary>
     public string? WaitStack { get; private set; }
 
+    /// <summary>
+    /// Run by the thread when it is about to block, before it is in any queue, with whatever locks it holds; null: nothing. May
+    /// take a mutex that is a leaf, and nothing else. For workers that hold a role which others can take over.
+    /// </summary>
+    public Action? BeforeBlock { get; set; }
+
     /// <summary>After how many nanoseconds a wait is slow and records its own stack. Default 1 s.</summary>
     public static long SlowWaitNs { get; set; } = 1_000_000_000;
+
+    /// <summary>To be called before a system call that may block for long.</summary>
+    public static void AboutToBlock() => t_current?.BeforeBlock?.Invoke();
 
     /// <summary>Blocks until unparked (or spuriously); publishes what is waited for.</summary>
     internal void Park(IWaitable what) => ParkUntil(long.MaxValue, what);

@@ -5,6 +5,9 @@ namespace ZfsLite.Fs;
 /// <summary>The system calls of the FUSE door that Mono.Posix lacks or that are on the hot path.</summary>
 internal static unsafe partial class FuseLibc
 {
+    internal const int FSetfl = 4;
+    internal const int ONonblock = 0x800;
+    internal const short PollIn = 1;
     internal const int ORdonly = 0;
     internal const int ORdwr = 2;
     internal const int OCloexec = 0x80000;
@@ -27,6 +30,9 @@ internal static unsafe partial class FuseLibc
 
     [LibraryImport(C, EntryPoint = "writev", SetLastError = true)]
     internal static partial nint WriteV(int fd, Iovec* pieces, int count);
+
+    [LibraryImport(C, EntryPoint = "poll", SetLastError = true)]
+    internal static partial int Poll(PollFd* fds, nuint count, int milliseconds);
 
     [LibraryImport(C, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Open(string path, int flags);
@@ -72,6 +78,15 @@ internal static unsafe partial class FuseLibc
 
     [LibraryImport(C, EntryPoint = "sigaction", SetLastError = true)]
     internal static partial int SigAction(int signal, byte* action, byte* old);
+
+    /// <summary>struct pollfd.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct PollFd
+    {
+        internal int Fd;
+        internal short Events;
+        internal short Returned;
+    }
 
     /// <summary>struct msghdr on 64-bit Linux.</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -17,6 +17,7 @@ public sealed unsafe class FuseRequest
     /// <summary>Bytes of a message that land in the head: header and write_in.</summary>
     internal const int SplitBytes = 80;
 
+    private const int LargeBytes = 32 << 10;
     private const int HeaderBytes = 40;
     private const int OutHeaderBytes = 16;
     private const int MessageMax = 7680;
@@ -54,6 +55,10 @@ public sealed unsafe class FuseRequest
 
     /// <summary>Bytes of payload of a WRITE.</summary>
     public int PayloadLength => Length - SplitBytes;
+
+    /// <summary>A READ or WRITE of so many bytes that others should read meanwhile.</summary>
+    internal bool IsLarge => Length >= LargeBytes || (Opcode == FuseOpcode.Read && Length >= HeaderBytes + sizeof(FuseReadIn)
+        && ((FuseReadIn*)(_head + HeaderBytes))->Size >= LargeBytes);
 
     /// <summary>The errno that was replied; 0: success.</summary>
     public int ReplyErrno { get; private set; }

@@ -4,8 +4,8 @@ using ZfsLite.Kmem.Spl;
 namespace ZfsLite.Fs;
 
 /// <summary>
-/// The life of the workers: started as needed. All that are free read: having spare ones stand by outside the kernel
-/// was tried and made creates slower (4,100 against 7,100 files/s with at most 2 and with 16 readers), since waking one costs more.
+/// The life of the workers: started as needed, so that there is always one that could read when another blocks
+/// (<see cref="FuseTurns"/>).
 /// </summary>
 public sealed unsafe partial class FuseSession
 {
@@ -14,6 +14,7 @@ public sealed unsafe partial class FuseSession
         var worker = new Worker();
         _workers.Add(worker);
         Katomic.Increment(ref _live);
+        _turns.Expect();
         worker.Thread = Kthread.Start($"fuse/{_workers.Count - 1}", () => Work(worker));
     }
 
@@ -21,11 +22,13 @@ public sealed unsafe partial class FuseSession
     {
         // The kernel may be waiting for this thread to clean its pages: marked for life under policy fstrans.
         Kthread.Current.Flags |= Fstrans.WorkerFlags;
+        Kthread.Current.BeforeBlock = () => GiveTurnWhileHandling(worker);
         _transport.EnterWorker();
         try
         {
             worker.Request = NewRequest();
             Fill(worker.Request);
+            TakeTurn(worker, expected: true);
             while (Serve(worker))
             {
             }
@@ -33,6 +36,8 @@ public sealed unsafe partial class FuseSession
         finally
         {
             _transport.LeaveWorker();
+            GiveTurn(worker);
+            Kthread.Current.BeforeBlock = null;
             if (worker.Request is { } request)
             {
                 Release(request);
@@ -45,10 +50,33 @@ public sealed unsafe partial class FuseSession
         }
     }
 
+    private void TakeTurn(Worker worker, bool expected)
+    {
+        _turns.Take(expected);
+        worker.HasTurn = true;
+    }
+
+    private void GiveTurn(Worker worker)
+    {
+        if (worker.HasTurn)
+        {
+            worker.HasTurn = false;
+            _turns.Give();
+        }
+    }
+
+    private void GiveTurnWhileHandling(Worker worker)
+    {
+        if (worker.Handling)
+        {
+            GiveTurn(worker);
+        }
+    }
+
     private void GrowIfNeeded()
     {
         _mutex.Enter();
-        if (_workers.Count < _options.MaxWorkers && !_transport.IsStopping && Katomic.Load(ref _idle) == 0)
+        if (_workers.Count < _options.MaxWorkers && !_transport.IsStopping && _turns.Followers == 0)
         {
             AddWorker();
         }

@@ -12,8 +12,9 @@ namespace ZfsLite.Fs;
 /// door: one by the kernel in each direction (between its page cache and the arena); for a WRITE none after that up to the
 /// handler, which sees the data in whole record-sized, page-aligned arena buffers; for a READ none before it: the handler
 /// fills the buffers that the reply is gathered from.</para>
-/// <para>Workers. Each owns a <see cref="FuseRequest"/> and blocks in the transport's read. When the last idle worker takes
-/// a request it first starts another, up to MaxWorkers, so that a new request always finds a reader. A request that may wait
+/// <para>Workers. Each owns a <see cref="FuseRequest"/>. They read in turns (<see cref="FuseTurns"/>): whoever has a turn reads and
+/// handles; it gives the turn to a follower before it blocks and before it handles a large payload. When there is no
+/// follower left another worker is started, up to MaxWorkers, so that a new request always finds a reader. A request that may wait
 /// for a transaction group (a write, a create, an fsync) needs one of MaxWorkers - 2 places; with none free it is parked,
 /// with the buffers its message lies in, on a FIFO, the worker goes on reading with another request, and whoever gives its
 /// place back runs the parked one. So writers held back by the throttle never keep readers out.</para>
@@ -30,6 +31,12 @@ namespace ZfsLite.Fs;
 public sealed unsafe partial class FuseSession
 {
     private const int StatSlots = 54;
+    private const long TickNs = 1_000_000_000;
+
+    // So many requests in a row that were there already when they were asked for: one reader is not enough.
+    private const int Crowded = 8;
+
+    private static readonly IdleWait s_ended = new("end of the FUSE session");
 
     private readonly IFuseTransport _transport;
     private readonly IFuseHandler _handler;
@@ -40,6 +47,7 @@ public sealed unsafe partial class FuseSession
     private readonly KmemCache _headCache;
     private readonly KmemCache _recordCache;
     private readonly List<Worker> _workers = [];
+    private readonly FuseTurns _turns = new(Kthread.CpuCount);
     private readonly int _placesMax;
     private readonly long _parkedBytesMax;
     private FuseRequest? _parkedHead;
@@ -48,7 +56,8 @@ public sealed unsafe partial class FuseSession
     private int _parkedCount;
     private int _places;
     private int _live;
-    private int _idle;
+    private int _reading;
+    private long _handled;
     private long _bytes;
     private long _parkedBytes;
     private bool _started;
@@ -125,10 +134,13 @@ public sealed unsafe partial class FuseSession
     public bool WaitEnded(long deadlineNs)
     {
         _mutex.Enter();
-        bool inTime = true;
-        while (inTime && !HasEnded)
+        while (!HasEnded && Kclock.NowNs < deadlineNs)
         {
-            inTime = _changed.WaitUntil(_mutex, deadlineNs);
+            long tickNs = Math.Min(deadlineNs, Kclock.NowNs + TickNs);
+            if (!_changed.WaitUntil(_mutex, tickNs, s_ended))
+            {
+                _turns.Tick(Katomic.Load(ref _reading) > 0, Katomic.Load(ref _handled));
+            }
         }
 
         bool ended = HasEnded;
@@ -221,12 +233,23 @@ public sealed unsafe partial class FuseSession
     private bool Serve(Worker worker)
     {
         FuseRequest request = worker.Request!;
+        if (!worker.HasTurn)
+        {
+            TakeTurn(worker, expected: false);
+        }
+
         Iovec* pieces = request.ReadPieces(out int count);
-        Katomic.Increment(ref _idle);
-        int length = _transport.Read(pieces, count);
-        int idle = Katomic.Decrement(ref _idle);
+        Katomic.Increment(ref _reading);
+        bool last = _turns.Active == 1;
+        int length = _transport.Read(pieces, count, last, out bool waited);
+        Katomic.Decrement(ref _reading);
         if (length < 0)
         {
+            if (length == -Errno.EAGAIN && _turns.TryRetire())
+            {
+                worker.HasTurn = false;
+            }
+
             return length switch
             {
                 -Errno.EINTR or -Errno.EAGAIN => !_transport.IsStopping,
@@ -235,9 +258,16 @@ public sealed unsafe partial class FuseSession
             };
         }
 
-        if (idle == 0 && _initialised)
+        if (_initialised && _turns.Followers == 0)
         {
             GrowIfNeeded();
+        }
+
+        worker.InARow = waited ? 0 : worker.InARow + 1;
+        if (worker.InARow == Crowded)
+        {
+            worker.InARow = 0;
+            _turns.Want();
         }
 
         if (!request.Accept(length))
@@ -246,7 +276,15 @@ public sealed unsafe partial class FuseSession
             return true;
         }
 
+        if (request.IsLarge)
+        {
+            GiveTurn(worker);
+        }
+
+        worker.Handling = true;
         Process(worker, request);
+        worker.Handling = false;
+        Katomic.Increment(ref _handled);
         return true;
     }
 
@@ -533,6 +571,9 @@ public sealed unsafe partial class FuseSession
         internal readonly Stat[] Stats = new Stat[StatSlots];
         internal FuseRequest? Request;
         internal Kthread? Thread;
+        internal bool HasTurn;
+        internal bool Handling;
+        internal int InARow;
     }
 
     /// <summary>Buffers on their way from one request to another.</summary>

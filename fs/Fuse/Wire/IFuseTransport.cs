@@ -7,11 +7,15 @@ namespace ZfsLite.Fs;
 public unsafe interface IFuseTransport
 {
     /// <summary>Waits for the next request and scatters it over the pieces.</summary>
+    /// <param name="pieces">Where it goes.</param>
+    /// <param name="count">How many pieces.</param>
+    /// <param name="sleep">Sleep until there is one; otherwise only look for some microseconds.</param>
+    /// <param name="waited">There was none at first.</param>
     /// <returns>
-    /// Bytes read, or a negative errno: -EINTR woken by <see cref="Stop"/> or by a signal, -ENODEV when the file system is
-    /// unmounted, -ENOENT when the request went away while it was read.
+    /// Bytes read, or a negative errno: -EAGAIN none came and sleep is false, -EINTR woken by <see cref="Stop"/> or by a
+    /// signal, -ENODEV when the file system is unmounted, -ENOENT when the request went away while it was read.
     /// </returns>
-    int Read(Iovec* pieces, int count);
+    int Read(Iovec* pieces, int count, bool sleep, out bool waited);
 
     /// <summary>Sends one whole reply, gathered from the pieces.</summary>
     /// <returns>0, or a negative errno (-ENOENT: nobody waits for it any more).</returns>

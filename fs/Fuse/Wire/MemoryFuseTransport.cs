@@ -56,10 +56,11 @@ public sealed unsafe class MemoryFuseTransport : IFuseTransport
     }
 
     /// <inheritdoc/>
-    public int Read(Iovec* pieces, int count)
+    public int Read(Iovec* pieces, int count, bool sleep, out bool waited)
     {
         _mutex.Enter();
-        while (_in.Count == 0 && !_stopping && !_unmounted)
+        waited = _in.Count == 0;
+        while (sleep && _in.Count == 0 && !_stopping && !_unmounted)
         {
             _requests.Wait(_mutex);
         }
@@ -71,7 +72,7 @@ public sealed unsafe class MemoryFuseTransport : IFuseTransport
         }
         else if (_in.Count == 0)
         {
-            result = -Errno.ENODEV;
+            result = _unmounted ? -Errno.ENODEV : -Errno.EAGAIN;
         }
         else
         {
