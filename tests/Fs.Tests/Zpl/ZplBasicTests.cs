@@ -1,5 +1,6 @@
 using System.Text;
 using Xunit;
+using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Fs.Tests;
 
@@ -131,6 +132,32 @@ public sealed class ZplBasicTests
         Assert.Equal((1000U, 77U), (p.Stat(p.Make(dir, "f", cred: user)).Uid, p.Stat(p.Find(dir, "f")).Gid));
         ZnodeAttr sub = p.Stat(p.Make(dir, "s", DirMode, cred: user));
         Assert.Equal((77U, 0x45EDU), (sub.Gid, sub.Mode));
+    }
+
+    [Fact]
+    public void A_cached_write_leaves_a_fresh_mtime_to_the_kernel_and_moves_an_old_one()
+    {
+        using var p = new ZplPool();
+        ulong file = p.Make(p.RootDir, "f", 0x81A4);
+        long now = Kclock.WallTime().Seconds;
+        foreach ((long mtime, ZplWriteFlags flags, bool stays) in new[]
+        {
+            (now - 1, ZplWriteFlags.Cached, true), (now - 60, ZplWriteFlags.Cached, false),
+            (now + 600, ZplWriteFlags.Cached, false), (now - 1, ZplWriteFlags.None, false),
+        })
+        {
+            var set = new ZnodeAttr { MtimeSec = mtime, MtimeNsec = 77 };
+            Assert.Equal(0, p.Fs.SetAttr(ZplPool.Root, file, SetAttrMask.Mtime, set, out _));
+            unsafe
+            {
+                byte b = 1;
+                Assert.Equal(0, p.Fs.Write(file, 0, 1, &b, flags, out _));
+            }
+
+            ZnodeAttr attr = p.Stat(file);
+            Assert.Equal(stays, (attr.MtimeSec, attr.MtimeNsec) == (mtime, 77U));
+            Assert.InRange(attr.MtimeSec, now - 1, now + 60);
+        }
     }
 
     [Fact]
