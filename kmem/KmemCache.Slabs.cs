@@ -129,7 +129,7 @@ public sealed unsafe partial class KmemCache
             head = _system.Pages.Try(pages, gfp, self);
         }
 
-        if (head == PageAllocator.Fragmented && sleeps)
+        if (head == PageAllocator.Fragmented && (sleeps || _system.Policy == KmemPolicy.Fstrans))
         {
             head = _system.Vmalloc.Alloc(pages, gfp, self);
         }

@@ -4,8 +4,10 @@ namespace ZfsLite.Kmem;
 
 /// <summary>
 /// vmalloc: scattered physical runs mapped contiguously in the window behind the arena. Each mapping is charged with page-table
-/// pages of its own, and those are allocated with GFP_KERNEL whatever the caller asked: the kernel's historical fault. Only
-/// the caller's mark, enforced in the page allocator, keeps them from entering the file system.
+/// pages of its own. Under the policies of history those are allocated with GFP_KERNEL whatever the caller asked: the kernel's
+/// fault of 2012. Only the caller's mark, enforced in the page allocator, keeps them from entering the file system. Under fstrans
+/// they take the caller's mask, reserve included, or the sync path could starve here; and a mask that doesn't allow sleeping fails
+/// where it would have to wait.
 /// </summary>
 internal sealed class VmallocWindow
 {
@@ -44,8 +46,8 @@ internal sealed class VmallocWindow
     /// <summary>Window pages that were ever used, counted from its start.</summary>
     internal int HighestUsed { get; private set; }
 
-    /// <summary>Maps scattered pages. The mask must allow sleeping.</summary>
-    /// <returns>First window page.</returns>
+    /// <summary>Maps scattered pages.</summary>
+    /// <returns>First window page; <see cref="PageAllocator.NoMemory"/> if the mask does not allow sleeping.</returns>
     internal int Alloc(int pages, GfpMask gfp, Kthread self)
     {
         if (pages > _mapping.ArenaPages)
@@ -53,19 +55,51 @@ internal sealed class VmallocWindow
             throw new ArgumentOutOfRangeException(nameof(pages), $"vmem_alloc of {pages} pages from an arena of {_mapping.ArenaPages}");
         }
 
-        int at = TakeAddresses(pages);
+        bool sleeps = (gfp & GfpMask.DirectReclaim) != 0;
+        int at = TakeAddresses(pages, sleeps);
+        if (at < 0)
+        {
+            return PageAllocator.NoMemory;
+        }
+
         int runs = -1;
+        int done = 0;
+        if (TakeTables(pages, gfp, self, ref runs) && MapRuns(at, pages, ref done, gfp, self, ref runs))
+        {
+            _mapping.Pages[at].Runs = runs;
+            return at;
+        }
+
+        if (done > 0)
+        {
+            _mapping.Unmap(at, done);
+        }
+
+        Drop(at, pages, runs);
+        return PageAllocator.NoMemory;
+    }
+
+    private bool TakeTables(int pages, GfpMask gfp, Kthread self, ref int runs)
+    {
         int tables = (pages + PagesPerTable - 1) / PagesPerTable;
-        // Page tables were always asked for with GFP_KERNEL, whatever the caller's flags: the fault of 2012, kept under the policies of
-        // that time. Under fstrans they take the caller's mask, reserve included, or the sync path could starve here.
         GfpMask tableMask = _system.Policy == KmemPolicy.Fstrans ? gfp : GfpMask.Kernel;
         for (int i = 0; i < tables; i++)
         {
             int table = _system.Pages.Alloc(1, tableMask, self);
+            if (table < 0)
+            {
+                return false;
+            }
+
             AddRun(table, 0, PageKind.PageTable, ref runs);
         }
 
-        int done = 0;
+        return true;
+    }
+
+    private bool MapRuns(int at, int pages, ref int done, GfpMask gfp, Kthread self, ref int runs)
+    {
+        bool sleeps = (gfp & GfpMask.DirectReclaim) != 0;
         int order = MemoryNode.MaxOrder;
         Stall stall = default;
         while (done < pages)
@@ -74,7 +108,12 @@ internal sealed class VmallocWindow
             int run = _system.Pages.Try(1 << order, gfp, self);
             if (run >= 0)
             {
-                TakeMapping();
+                if (!TakeMapping(sleeps))
+                {
+                    _system.Pages.Free(run, 1 << order);
+                    return false;
+                }
+
                 AddRun(run, order, PageKind.VmallocRun, ref runs);
                 _mapping.MapRun(at + done, run, 1 << order);
                 done += 1 << order;
@@ -85,20 +124,27 @@ internal sealed class VmallocWindow
             }
             else
             {
-                _ = _system.Pages.Retry(ref stall, 1, gfp, self);
+                if (!_system.Pages.Retry(ref stall, 1, gfp, self))
+                {
+                    return false;
+                }
             }
         }
 
         _system.Pages.EndStall(ref stall);
-        _mapping.Pages[at].Runs = runs;
-        return at;
+        return true;
     }
 
     /// <summary>Unmaps what Alloc gave and frees its pages.</summary>
     internal void Free(int at, int pages)
     {
-        int run = _mapping.Pages[at].Runs;
         _mapping.Unmap(at, pages);
+        Drop(at, pages, _mapping.Pages[at].Runs);
+    }
+
+    /// <summary>Gives back runs and addresses that are mapped no more.</summary>
+    private void Drop(int at, int pages, int run)
+    {
         int mappings = 0;
         while (run >= 0)
         {
@@ -117,7 +163,7 @@ internal sealed class VmallocWindow
     /// <summary>Ends the use of the window's descriptors.</summary>
     internal void Forget() => _addresses.Forget();
 
-    private int TakeAddresses(int pages)
+    private int TakeAddresses(int pages, bool sleeps)
     {
         long deadline = Kclock.NowNs + _system.Options.OomTimeoutNs;
         while (true)
@@ -131,7 +177,7 @@ internal sealed class VmallocWindow
             }
 
             _lock.Exit();
-            if (at >= 0)
+            if (at >= 0 || !sleeps)
             {
                 return at;
             }
@@ -140,14 +186,21 @@ internal sealed class VmallocWindow
         }
     }
 
-    private void TakeMapping()
+    private bool TakeMapping(bool sleeps)
     {
         long deadline = Kclock.NowNs + _system.Options.OomTimeoutNs;
         while (Katomic.Increment(ref _mappings) > MaxMappings)
         {
             Katomic.Decrement(ref _mappings);
+            if (!sleeps)
+            {
+                return false;
+            }
+
             WaitForBudget(deadline);
         }
+
+        return true;
     }
 
     private void WaitForBudget(long deadlineNs)

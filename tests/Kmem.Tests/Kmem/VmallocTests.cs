@@ -115,6 +115,77 @@ public sealed unsafe class VmallocTests
         },
         KmemWorld.Options(KmemPolicy.TxCookie));
 
+    [Fact]
+    public void Under_fstrans_page_tables_take_the_callers_flags_the_reserve_included() => KmemWorld.Run(
+        static system =>
+        {
+            var hoard = new PageHoard { IgnoresKswapd = true };
+            Shrinkers.Register(hoard);
+            const int pages = 8;
+            hoard.FillTo(system, system.Pages.Marks.Min);
+            int at = system.Vmalloc.Alloc(pages, Gfp.Convert(KmFlags.PushPage, KmemPolicy.Fstrans, ThreadFlags.None), Kthread.Current);
+            Assert.Equal(system.Pages.Marks.Min - pages - 1, system.Pages.FreePages);
+            Assert.Empty(hoard.Calls);
+            system.FreePages(at, pages);
+            Assert.Equal(system.Pages.Marks.Min, system.Pages.FreePages);
+
+            // Without the right to the reserve the same mapping has to reclaim, tables first; with the mark, not in the file system.
+            using (Fstrans.Mark())
+            {
+                at = system.Vmalloc.Alloc(pages, GfpMask.Kernel, Kthread.Current);
+            }
+
+            Assert.NotEmpty(hoard.Calls);
+            Assert.All(hoard.Calls, static c => Assert.False(c.Control.MayEnterFs));
+            system.FreePages(at, pages);
+            Shrinkers.Unregister(hoard);
+            hoard.Drop(system);
+        });
+
+    [Fact]
+    public void Under_none_page_tables_ignore_the_callers_flags() => KmemWorld.Run(
+        static system =>
+        {
+            var hoard = new PageHoard { IgnoresKswapd = true };
+            Shrinkers.Register(hoard);
+            hoard.FillTo(system, system.Pages.Marks.Min);
+            GfpMask gfp = Gfp.Convert(KmFlags.PushPage, KmemPolicy.None, ThreadFlags.None);
+            Assert.Equal(GfpMask.None, gfp & GfpMask.Fs);
+            int at;
+            using (Fstrans.Mark())
+            {
+                at = system.Vmalloc.Alloc(8, gfp, Kthread.Current);
+            }
+
+            // Flags and mark both forbid it; none knows no marks, and the tables no flags.
+            Assert.Contains(hoard.Calls, static c => c.Control.MayEnterFs);
+            system.FreePages(at, 8);
+            Shrinkers.Unregister(hoard);
+            hoard.Drop(system);
+        },
+        KmemWorld.Options(KmemPolicy.None));
+
+    [Fact]
+    public void A_mapping_that_must_not_sleep_fails_without_leaving_anything_behind() => KmemWorld.Run(
+        static system =>
+        {
+            var hoard = new PageHoard { IgnoresKswapd = true };
+            GfpMask gfp = Gfp.Convert(KmFlags.NoSleep, KmemPolicy.Fstrans, ThreadFlags.None);
+            for (int missing = 1; missing <= 9; missing++)
+            {
+                // Eight pages and a table are wanted.
+                int free = system.Pages.Marks.Min + 9 - missing;
+                hoard.FillTo(system, free);
+                Assert.Equal(PageAllocator.NoMemory, system.Vmalloc.Alloc(8, gfp, Kthread.Current));
+                Assert.Equal(free, system.Pages.FreePages);
+                Assert.Equal(0, system.Vmalloc.UsedPages);
+                Assert.Equal(0, system.Vmalloc.Mappings);
+            }
+
+            hoard.Drop(system);
+            system.FreePages(system.Vmalloc.Alloc(8, gfp, Kthread.Current), 8);
+        });
+
     /// <summary>Leaves half of the arena free, in runs of so many pages.</summary>
     private sealed class Scatter : IDisposable
     {
