@@ -32,11 +32,14 @@ namespace ZfsLite.Kmem;
 /// 6. No path of alloc and free allocates on the GC heap, waits for another allocation, or holds a lock while it reclaims.
 /// </para>
 /// <para>
-/// Why the reserve is enough (fstrans). Those who ask with KM_PUSHPAGE are the holders of an assigned transaction and the
-/// quiesce and sync path; everybody else stops at min. What they need before they give memory back is bounded: the write
-/// throttle bounds the transactions, each has taken its data buffers before it was assigned, and the sync path writes in
-/// bounded batches. Reclaim on their behalf drops clean cached blocks, needs no transaction, and its own few allocations go
-/// to the bottom of the reserve, which nobody else touches.
+/// Why the reserve is enough (fstrans). It is a ladder, and whoever is waited for stands lower on it: ordinary allocations stop at min,
+/// the holder of an assigned transaction at half of min, the quiesce and sync path at an eighth, a thread in reclaim at nothing. A
+/// transaction of txg N + 1 that fell short waits for the sync of N, which therefore must never need what that transaction has taken.
+/// What each needs before it gives memory back is bounded: the throttle bounds the transactions, and each has taken its data buffers,
+/// those for a partial record included, before it was assigned. The sync path, when free memory is below min, writes out what it
+/// has begun before it takes another block, so that it pins one path of indirect blocks at a time; its workers compress only the
+/// block whose turn it is, with a buffer set aside for that; and both take clean blocks from the cache, even below what is
+/// otherwise the cache's own. The simulator holds all of this to its word: Fs.Tests, ReserveTests.
 /// </para>
 /// <para>
 /// Lock order, outermost first: kmem_caches (only tried in reclaim) → kmem_cache → nothing; kmem_vmalloc, kmem_node,
@@ -97,6 +100,9 @@ public sealed class KmemSystem
 
     /// <summary>Bytes free now, a guess.</summary>
     public long FreeBytes => (long)Pages.FreePages << ArenaMapping.PageShift;
+
+    /// <summary>Free memory is below min: ordinary allocations wait, only the reserve is left. A guess.</summary>
+    public bool IsShort => Pages.FreePages <= Pages.Marks.Min;
 
     /// <summary>The watermarks, in pages of 4 KiB.</summary>
     public Watermarks Watermarks => Pages.Marks;

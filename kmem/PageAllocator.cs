@@ -5,8 +5,9 @@ namespace ZfsLite.Kmem;
 /// <summary>
 /// The page allocator: the fast path above the low watermark, and the slow path of a kernel. Below low it wakes kswapd;
 /// below min an ordinary allocation reclaims in its own thread (<see cref="Reclaimer"/>), one with __GFP_HIGH goes on to half
-/// of min, a reclaimer (PF_MEMALLOC) to the bottom. A sleeping allocation never fails: between rounds it waits for memory,
-/// on the record; if nothing at all is given back for <see cref="KmemOptions.OomTimeoutNs"/> it throws.
+/// of min, and under policy fstrans to an eighth if its thread is of the sync path, a reclaimer (PF_MEMALLOC) to the bottom. A sleeping
+/// allocation never fails: between rounds it waits for memory, on the record; if nothing at all is given back for
+/// <see cref="KmemOptions.OomTimeoutNs"/> it throws.
 /// </summary>
 internal sealed unsafe class PageAllocator
 {
@@ -205,7 +206,14 @@ internal sealed unsafe class PageAllocator
             return 0;
         }
 
-        return (gfp & GfpMask.High) != 0 ? Marks.Min - (Marks.Min / 2) : Marks.Min;
+        if ((gfp & GfpMask.High) == 0)
+        {
+            return Marks.Min;
+        }
+
+        // Transactions wait for the sync path, never the other way round once they are assigned: it has a part of its own.
+        bool last = _system.Policy == KmemPolicy.Fstrans && (self.Flags & ThreadFlags.SyncPath) != 0;
+        return last ? Marks.Min / 8 : Marks.Min - (Marks.Min / 2);
     }
 
     private void WaitForMemory(ref Stall stall, int pages, GfpMask gfp, Kthread self)

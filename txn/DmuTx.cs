@@ -152,6 +152,8 @@ public sealed class DmuTx
                 {
                     LockOrder.AcquirePseudoByTry(OpenTxClass);
                 }
+
+                Engine.AfterAssign?.Invoke();
             }
 
             if (error != TxErrno.ERESTART || !wait)

@@ -41,10 +41,10 @@ namespace ZfsLite.Txn;
 /// </para>
 /// <para>
 /// Memory under policy fstrans: a transaction that is assigned, the quiesce thread and the sync thread are what others wait
-/// for, so they alone ask with KM_PUSHPAGE (<see cref="DmuTx.AllocFlags"/>) and may go on into half of the min reserve. What
-/// is large (data buffers) is taken before Assign; what is taken inside is small and known (dirty records, indirect blocks,
-/// dnodes), so the reserve carries one worst case per worker thread, and the sync path beside them. Nobody else may use it, so
-/// it is there when they come; what they dirty is given back by the sync that they make possible.
+/// for, so they alone ask with KM_PUSHPAGE (<see cref="DmuTx.AllocFlags"/>): a transaction may go on to half of min, the sync path to
+/// an eighth. What is large (data buffers) is taken before Assign; what is taken inside is small and known (dirty records, dnodes, ZAP
+/// blocks), so the reserve carries one worst case per worker thread, and the sync path beside them. Nobody else may use it, so it is
+/// there when they come; what they dirty is given back by the sync that they make possible.
 /// </para>
 /// <para>
 /// Lock order: tc_open_lock (by CPU number) → tc_lock or dn_mtx. tx_sync_lock, dp_lock, dmu_tx_delay and txg_history are
@@ -162,6 +162,9 @@ public sealed partial class TxgEngine
     internal KmemPolicy Policy { get; }
 
     internal WriteThrottle Throttle => _throttle;
+
+    /// <summary>For tests: called in every thread that has just got its transaction assigned.</summary>
+    internal Action? AfterAssign { get; set; }
 
     /// <summary>True while a quiesced txg waits for the sync thread.</summary>
     internal bool HasUntakenQuiesced => Katomic.Load(ref _quiescedTxg) != 0;

@@ -227,6 +227,12 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
             Evict(Math.Min(over, 2L * size));
         }
 
+        if ((flags & KmFlags.PushPage) != 0 && KmemSystem.Current is { IsShort: true, Policy: KmemPolicy.Fstrans })
+        {
+            // Those whom others wait for: before the reserve goes what is cached, even the cache's own share.
+            Evict(size);
+        }
+
         return ZioBuf.Alloc(size, flags);
     }
 

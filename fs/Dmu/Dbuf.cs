@@ -42,6 +42,10 @@ public sealed unsafe class Dbuf
 
     internal byte* Charge;
 
+    // A buffer for the copy that an older txg may make necessary. Guarded by Mutex.
+    private byte* _spare;
+    private int _spareSize;
+
     /// <summary>In the sync thread: the write in flight for this block.</summary>
     internal DbufWrite? Write;
 
@@ -76,6 +80,9 @@ public sealed unsafe class Dbuf
 
     /// <summary>Lets go of the hold.</summary>
     public void Release() => Os!.Spa.Arc.Release(this);
+
+    /// <summary>Is there a buffer for a copy? Mutex held.</summary>
+    internal bool HasSpare => _spare is not null && _spareSize == Size;
 
     /// <inheritdoc/>
     public override string ToString() => $"dbuf {Os?.Id}/{Object} L{Level} {BlockId}";
@@ -160,7 +167,7 @@ public sealed unsafe class Dbuf
             byte* fresh = null;
             if (copy)
             {
-                fresh = Os!.Spa.Arc.AllocBuffer(Size, flags);
+                fresh = TakeCopyBuffer(flags);
                 Buffer.MemoryCopy(Data, fresh, Size, Size);
             }
 
@@ -170,6 +177,47 @@ public sealed unsafe class Dbuf
         }
 
         return false;
+    }
+
+    /// <summary>Has a change in txg <paramref name="txg"/> to leave the contents to an older txg, and go on with a copy? Mutex held.</summary>
+    internal bool MustCopyFor(ulong txg)
+    {
+        if ((DirtyMask & (1 << TxgSlots<int>.Index(txg))) != 0)
+        {
+            return false;
+        }
+
+        for (ulong older = txg - 1; older + 3 >= txg && older != 0; older--)
+        {
+            int slot = TxgSlots<int>.Index(older);
+            if ((DirtyMask & (1 << slot)) != 0)
+            {
+                return ((DirtyRecord*)Dirty[slot])->Data is null;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Puts a buffer for a copy in, and returns the one that was there, with its size. Mutex held.</summary>
+    internal byte* SwapSpare(byte* buffer, ref int size)
+    {
+        byte* old = _spare;
+        (_spareSize, size) = (size, _spareSize);
+        _spare = buffer;
+        return old;
+    }
+
+    private byte* TakeCopyBuffer(KmFlags flags)
+    {
+        if (!HasSpare)
+        {
+            return Os!.Spa.Arc.AllocBuffer(Size, flags);
+        }
+
+        byte* buffer = _spare;
+        _spare = null;
+        return buffer;
     }
 
     private void UnshareFromOlder(DmuTx tx) => GiveBufferToOlder(tx.Txg, copy: true, tx.AllocFlags);

@@ -117,11 +117,24 @@ public sealed unsafe partial class Dnode
     /// <summary>A buffer of the block size for <see cref="AssignBuffer"/>; not inside a tx. Return it with <see cref="ReturnBuffer"/> if unused.</summary>
     public byte* LoanBuffer() => Objset.Spa.Arc.AllocBuffer(BlockSize, KmFlags.Sleep);
 
+    /// <summary>A buffer for a block size to come.</summary>
+    internal byte* LoanBuffer(int size) => Objset.Spa.Arc.AllocBuffer(size, KmFlags.Sleep);
+
     /// <summary>Gives an unused loan back.</summary>
-    public void ReturnBuffer(byte* buffer) => Objset.Spa.Arc.FreeBuffer(buffer, BlockSize);
+    public void ReturnBuffer(byte* buffer) => ReturnBuffer(buffer, BlockSize);
+
+    internal void ReturnBuffer(byte* buffer, int size) => Objset.Spa.Arc.FreeBuffer(buffer, size);
 
     /// <summary>Changes the block size; allowed while the object has at most block 0. Contents are kept, zero-extended.</summary>
     public void SetBlockSize(int size, DmuTx tx)
+    {
+        byte* none = null;
+        SetBlockSize(size, tx, ref none);
+    }
+
+    /// <summary>As above, with a buffer of the new size from <see cref="LoanBuffer(int)"/>, which is null afterwards if it was used. If
+    /// block 0 does not exist it stays a hole, and the buffer its contents in memory.</summary>
+    internal void SetBlockSize(int size, DmuTx tx, ref byte* buffer)
     {
         if (MaxBlockId > 0 || _phys->Levels > 1 || size < 512 || size > 131072 || (size & 511) != 0)
         {
@@ -135,7 +148,7 @@ public sealed unsafe partial class Dnode
 
         if (!IsStored(0))
         {
-            ResizeHole(size, tx);
+            ResizeHole(size, tx, ref buffer);
             return;
         }
 
@@ -145,7 +158,8 @@ public sealed unsafe partial class Dnode
         {
             db.WillDirtyLocked(tx);
             Arc arc = Objset.Spa.Arc;
-            byte* fresh = arc.AllocBuffer(size, tx.AllocFlags);
+            byte* fresh = buffer is not null ? buffer : arc.AllocBuffer(size, tx.AllocFlags);
+            buffer = null;
             int keep = Math.Min(size, db.Size);
             Buffer.MemoryCopy(db.Data, fresh, size, keep);
             new Span<byte>(fresh + keep, size - keep).Clear();

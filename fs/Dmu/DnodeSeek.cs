@@ -74,7 +74,7 @@ public sealed unsafe partial class Dnode
     }
 
     /// <summary>Changes the block size while block 0 does not exist: it stays a hole.</summary>
-    private void ResizeHole(int size, DmuTx tx)
+    private void ResizeHole(int size, DmuTx tx, ref byte* buffer)
     {
         DnodeChange change = Dirty(tx);
         Dbuf db = HoldUnread(0);
@@ -91,6 +91,13 @@ public sealed unsafe partial class Dnode
         change.BlockSize = size;
         BlockSize = size;
         Mutex.Exit();
+        if (buffer is not null)
+        {
+            new Span<byte>(buffer, size).Clear();
+            Objset.Spa.Arc.Filled(db, buffer, size);
+            buffer = null;
+        }
+
         db.Mutex.Exit();
         db.Release();
     }

@@ -1,3 +1,4 @@
+using ZfsLite.Kmem;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
@@ -8,17 +9,25 @@ namespace ZfsLite.Fs;
 /// see large batches; then the dnodes themselves go into the meta-dnode's blocks, and the meta-dnode is written the same way; last the
 /// object set's own block. Space accounting happens here, in one thread, as each new pointer is stored.
 /// A block stays dirty, and so in memory, until its pointer is in the tree.
+///
+/// Indirect blocks that wait for their level's turn are held in memory, and small records far apart have one each. So when there are
+/// many of them, or memory is short, what has been begun is written up to the top before the next block is taken; an indirect block that
+/// then changes again is written again, in its place.
 /// </summary>
 internal sealed unsafe class ObjsetSync
 {
     private const int BatchBlocks = 2048;
+    private const int IndirectsMin = 16;
+
     private const long BatchBytes = 32L << 20;
 
     private readonly Spa _spa;
     private readonly List<DbufWrite> _batch = [];
     private readonly List<Dbuf>[] _indirect = new List<Dbuf>[Dnode.MaxLevelCount];
     private DbufWrite? _freeWrites;
+    private readonly int _indirectsMax = (int)Math.Max(IndirectsMin, KmemSystem.Current.ArenaBytes / 16 >> Dnode.IndirectShift);
     private long _batchBytes;
+    private int _indirects;
     private Objset _os = null!;
     private DmuTx _tx = null!;
     private bool _compressMetadata;
@@ -80,6 +89,12 @@ internal sealed unsafe class ObjsetSync
     /// <summary>Queues one data block. Called by the dnode while it hands over its dirty list; the list's hold comes with it.</summary>
     internal void SubmitData(Dnode dn, Dbuf db, byte* data, int size)
     {
+        if (_indirects >= _indirectsMax || (KmemSystem.Current.IsShort && (_batch.Count > 0 || _indirects > 0)))
+        {
+            FinishBatch();
+            SyncIndirects();
+        }
+
         DbufWrite w = Take(dn, db);
         w.Data = data;
         w.LogicalSize = size;
@@ -102,6 +117,7 @@ internal sealed unsafe class ObjsetSync
         db.IndirectDirty = true;
         Kmem.Spl.Katomic.Increment(ref db.Holds);
         _indirect[db.Level].Add(db);
+        _indirects++;
     }
 
     /// <summary>An indirect block has no pointers left and will not be written.</summary>
@@ -183,12 +199,13 @@ internal sealed unsafe class ObjsetSync
                 }
 
                 SubmitIndirect(db);
-                if (_batch.Count >= BatchBlocks)
+                if (_batch.Count >= BatchBlocks || KmemSystem.Current.IsShort)
                 {
                     FinishBatch();
                 }
             }
 
+            _indirects -= list.Count;
             list.Clear();
             FinishBatch();
         }

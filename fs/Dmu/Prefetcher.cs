@@ -1,3 +1,4 @@
+using ZfsLite.Kmem;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Fs;
@@ -17,7 +18,7 @@ internal sealed class Prefetcher
 
     internal Prefetcher(int workers)
     {
-        _taskq = new Taskq("zfetch", workers);
+        _taskq = new Taskq("zfetch", workers, Fstrans.WorkerFlags);
         for (int i = 0; i < EntriesMax; i++)
         {
             _free = new Entry(this) { NextFree = _free };

@@ -227,7 +227,7 @@ internal static unsafe class ZapCore
 
         store.Release(ref b);
         store.Lock.Exit();
-        return HoldForWrite(store, KmFlags.Sleep);
+        return HoldForWrite(store, DmuTx.CurrentAllocFlags);
     }
 
     private static ZapBlock HoldForWrite(in ZapStore store, KmFlags flags)

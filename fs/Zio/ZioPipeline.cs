@@ -22,6 +22,10 @@ namespace ZfsLite.Fs;
 /// One thread at a time submits and waits (the sync thread): who waits must know that nobody leaves blocks in a queue after it
 /// has flushed the queues.
 ///
+/// Memory under policy fstrans: a prepared block keeps its scratch buffer until all blocks before it are placed, so a worker must not
+/// wait for memory that a later block has. It takes what ordinary allocations may have; when there is none it waits until its block
+/// is the next to be placed, and uses the one buffer that is set aside: whoever has that is past its place and needs no memory any more.
+///
 /// Locks: _placing (held over the allocator and OnPlaced) before _mutex (counters and the order list). OnPlaced must not submit.
 /// </summary>
 public sealed unsafe class ZioPipeline : IDisposable
@@ -34,6 +38,8 @@ public sealed unsafe class ZioPipeline : IDisposable
     private readonly Kmutex _placing = new("zio_placing");
     private readonly Kmutex _mutex = new("zio_pipeline");
     private readonly Kcondvar _progress = new("zio_pipeline");
+    private readonly Kcondvar _turn = new("zio_turn");
+    private readonly ZioTurnWait _turnWait;
     private readonly SpaAllocator _allocator;
     private readonly VdevQueue?[] _queues;
     private readonly int[] _ashifts;
@@ -42,6 +48,9 @@ public sealed unsafe class ZioPipeline : IDisposable
     private readonly ZioPipelineWait _progressWait;
     private readonly long _inFlightMax;
     private byte* _zeros;
+    private byte* _lastScratch;
+    private bool _lastScratchTaken;
+    private int _turnWaiters;
     private ZioWrite? _head;
     private ZioWrite? _tail;
     private long _inFlightBytes;
@@ -53,6 +62,7 @@ public sealed unsafe class ZioPipeline : IDisposable
     private long _holes;
     private long _compressed;
     private long _inPlace;
+    private long _inTurn;
 
     /// <summary>Makes a pipeline and starts its threads.</summary>
     /// <param name="allocator">Gives the space.</param>
@@ -65,14 +75,16 @@ public sealed unsafe class ZioPipeline : IDisposable
         _queues = new VdevQueue?[maxId + 1];
         _ashifts = new int[maxId + 1];
         _inFlightMax = Math.Clamp(KmemSystem.Current.ArenaBytes / 16, 2 << 20, 32 << 20);
-        _workers = new Taskq("z_wr_iss", workers, ThreadFlags.Fstrans | ThreadFlags.SyncPath);
+        ThreadFlags marks = Fstrans.WorkerFlags | ThreadFlags.SyncPath;
+        _workers = new Taskq("z_wr_iss", workers, marks);
         _issuers = new Taskq[Math.Min(MaxIssuers, vdevs.Count)];
         for (int i = 0; i < _issuers.Length; i++)
         {
-            _issuers[i] = new Taskq($"z_wr_int_{i}", 1, ThreadFlags.Fstrans | ThreadFlags.SyncPath);
+            _issuers[i] = new Taskq($"z_wr_int_{i}", 1, marks);
         }
 
         _progressWait = new ZioPipelineWait(_workers, _issuers);
+        _turnWait = new ZioTurnWait(_workers, _issuers);
         for (int i = 0; i < vdevs.Count; i++)
         {
             Vdev v = vdevs[i];
@@ -81,6 +93,7 @@ public sealed unsafe class ZioPipeline : IDisposable
         }
 
         _zeros = KmemAllocator.Zalloc(MaxSector, KmFlags.Sleep);
+        _lastScratch = ZioBuf.Alloc(MaxBlock, KmFlags.Sleep);
     }
 
     /// <summary>Called with the bytes and the txg of every block that is done and has <see cref="ZioWrite.DirtyBytes"/>.</summary>
@@ -101,7 +114,7 @@ public sealed unsafe class ZioPipeline : IDisposable
             bytes += q?.BytesWritten ?? 0;
         }
 
-        return new ZioPipelineStats(_blocks, _logicalBytes, _holes, _compressed, _inPlace, ios, calls, bytes);
+        return new ZioPipelineStats(_blocks, _logicalBytes, _holes, _compressed, _inPlace, ios, calls, bytes, _inTurn);
     }
 
     /// <summary>Starts a write. May wait until older ones are done; may read space maps of the MOS in the calling thread.</summary>
@@ -216,6 +229,8 @@ public sealed unsafe class ZioPipeline : IDisposable
 
         KmemAllocator.Free(_zeros, MaxSector);
         _zeros = null;
+        ZioBuf.Free(_lastScratch, MaxBlock);
+        _lastScratch = null;
     }
 
     internal void PrepareInWorker(ZioWrite zio)
@@ -228,6 +243,38 @@ public sealed unsafe class ZioPipeline : IDisposable
             _progress.Broadcast();
         }
 
+        _mutex.Exit();
+    }
+
+    /// <summary>Memory to compress a block in; null: store it as it is.</summary>
+    internal byte* TakeScratch(ZioWrite zio)
+    {
+        if (KmemSystem.Current.Policy != KmemPolicy.Fstrans)
+        {
+            return ZioBuf.Alloc(zio.LogicalSize, KmFlags.PushPage);
+        }
+
+        if (zio.LogicalSize <= InlineBytes)
+        {
+            // The submitter prepares it, who can't wait for himself.
+            return ZioBuf.Alloc(zio.LogicalSize, KmFlags.PushPage | KmFlags.NoSleep);
+        }
+
+        byte* scratch = ZioBuf.Alloc(zio.LogicalSize, KmFlags.NoSleep);
+        return scratch != null ? scratch : WaitForLastScratch(zio);
+    }
+
+    internal void GiveScratch(byte* scratch, int size)
+    {
+        if (scratch != _lastScratch)
+        {
+            ZioBuf.Free(scratch, size);
+            return;
+        }
+
+        _mutex.Enter();
+        _lastScratchTaken = false;
+        WakeTurn();
         _mutex.Exit();
     }
 
@@ -259,6 +306,31 @@ public sealed unsafe class ZioPipeline : IDisposable
         }
     }
 
+    private byte* WaitForLastScratch(ZioWrite zio)
+    {
+        _mutex.Enter();
+        while (_lastScratchTaken || !ReferenceEquals(_head, zio))
+        {
+            _turnWaiters++;
+            _turn.Wait(_mutex, _turnWait);
+            _turnWaiters--;
+        }
+
+        _lastScratchTaken = true;
+        _inTurn++;
+        _mutex.Exit();
+        return _lastScratch;
+    }
+
+    // Under _mutex.
+    private void WakeTurn()
+    {
+        if (_turnWaiters > 0)
+        {
+            _turn.Broadcast();
+        }
+    }
+
     private void WaitProgress()
     {
         _waiters++;
@@ -285,12 +357,17 @@ public sealed unsafe class ZioPipeline : IDisposable
     private void FlushQueues()
     {
         _placing.Enter();
+        FlushLocked();
+        _placing.Exit();
+    }
+
+    // Under _placing.
+    private void FlushLocked()
+    {
         foreach (VdevQueue? q in _queues)
         {
             q?.Flush();
         }
-
-        _placing.Exit();
     }
 
     // Places prepared blocks from the head of the order list. Under _placing.
@@ -305,6 +382,7 @@ public sealed unsafe class ZioPipeline : IDisposable
                 _head = zio.NextInOrder;
                 _tail = _head is null ? null : _tail;
                 zio.NextInOrder = null;
+                WakeTurn();
             }
 
             _mutex.Exit();
@@ -346,6 +424,12 @@ public sealed unsafe class ZioPipeline : IDisposable
         for (int i = 0; i < zio.Copies; i++)
         {
             _queues[dvas[i].Vdev]!.Add(dvas[i].Offset, data, zio.PhysicalSize, (int)dvas[i].Asize, zio);
+        }
+
+        if (data == _lastScratch)
+        {
+            // Others wait for it.
+            FlushLocked();
         }
     }
 
@@ -394,7 +478,7 @@ public sealed unsafe class ZioPipeline : IDisposable
     {
         if (zio.Scratch != null)
         {
-            ZioBuf.Free(zio.Scratch, zio.ScratchSize);
+            GiveScratch(zio.Scratch, zio.ScratchSize);
             zio.Scratch = null;
         }
 

@@ -9,5 +9,6 @@ namespace ZfsLite.Fs;
 /// <param name="Ios">Copies written.</param>
 /// <param name="Calls">Write calls to vdevs that they were gathered into.</param>
 /// <param name="BytesWritten">Bytes of those calls, padding included.</param>
+/// <param name="InTurn">Blocks compressed one at a time, in the buffer set aside, for want of memory.</param>
 public readonly record struct ZioPipelineStats(
-    long Blocks, long LogicalBytes, long Holes, long Compressed, long InPlace, long Ios, long Calls, long BytesWritten);
+    long Blocks, long LogicalBytes, long Holes, long Compressed, long InPlace, long Ios, long Calls, long BytesWritten, long InTurn);

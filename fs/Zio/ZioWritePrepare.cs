@@ -63,11 +63,16 @@ internal static unsafe class ZioWritePrepare
 
     private static void TryCompress(ZioWrite zio, ZioCompressType compress, int oldSize)
     {
-        byte* scratch = ZioBuf.Alloc(zio.LogicalSize, KmFlags.PushPage);
+        byte* scratch = zio.Pipeline!.TakeScratch(zio);
+        if (scratch == null)
+        {
+            return;
+        }
+
         int n = ZioCompress.Compress(compress, zio.Data, zio.LogicalSize, scratch);
         if (n == 0)
         {
-            ZioBuf.Free(scratch, zio.LogicalSize);
+            zio.Pipeline!.GiveScratch(scratch, zio.LogicalSize);
             return;
         }
 

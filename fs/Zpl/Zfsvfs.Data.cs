@@ -8,7 +8,8 @@ namespace ZfsLite.Fs;
 /// <remarks>
 /// Copies of a byte: a read copies once, from the cached block to the caller; a write once, from the caller to the block.
 /// Whole records are copied into loaned buffers before the transaction is assigned, which then only hands them over; other
-/// writes copy inside it.
+/// writes copy inside it, into blocks that were brought in before (<see cref="PartialBlocks"/>). So a write takes no block's memory
+/// inside its transaction.
 /// </remarks>
 public sealed unsafe partial class Zfsvfs
 {
@@ -290,7 +291,10 @@ public sealed unsafe partial class Zfsvfs
             {
                 ulong at = offset + (ulong)done;
                 int n = Math.Min(length - done, WriteChunk - (int)(at % WriteChunk));
-                error = WriteChunkTo(z, at, n, end, source + done, flags);
+                int grown = GrownBlockSize(z, end);
+                error = grown != 0
+                    ? WriteGrowing(z, at, ref n, grown, source + done, flags)
+                    : WriteChunkTo(z, at, n, source + done, flags);
                 done += error == 0 ? n : 0;
             }
 
@@ -321,17 +325,85 @@ public sealed unsafe partial class Zfsvfs
         return grown == now ? 0 : grown;
     }
 
-    /// <summary>One transaction of a write. <paramref name="end"/>: where the whole write will end, for the block size.</summary>
-    private int WriteChunkTo(Znode z, ulong offset, int length, ulong end, byte* source, ZplWriteFlags flags)
+    /// <summary>One transaction of a write.</summary>
+    private int WriteChunkTo(Znode z, ulong offset, int length, byte* source, ZplWriteFlags flags)
     {
         Dnode dn = z.Dnode!;
-        int grown = GrownBlockSize(z, end);
         byte** loans = stackalloc byte*[LoansMax];
-        int loaned = grown == 0 ? LoanWholeRecords(dn, offset, length, source, loans, out ulong firstLoan) : None(out firstLoan);
+        int loaned = LoanWholeRecords(dn, offset, length, source, loans, out ulong firstLoan);
         int used = 0;
-        DmuTx? tx = DmuTx.Create(_txg);
+        DmuTx? tx = null;
+        PartialBlocks partial = default;
         try
         {
+            partial.Take(dn, offset, (ulong)length, toFree: false);
+            int error = AssignWrite(dn, offset, length, 0, partial, ref tx);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            StoreChunk(dn, offset, length, source, loans, loaned, firstLoan, ref used, tx!);
+            FinishWrite(z, offset + (ulong)length, flags, tx!);
+            tx!.Commit();
+            tx = null;
+            return 0;
+        }
+        finally
+        {
+            EndFailed(tx);
+            partial.Release();
+            for (int i = used; i < loaned; i++)
+            {
+                dn.ReturnBuffer(loans[i]);
+            }
+        }
+    }
+
+    /// <summary>The transaction of a write that makes the file's one block larger, and writes as much as lies in it.</summary>
+    private int WriteGrowing(Znode z, ulong offset, ref int length, int grown, byte* source, ZplWriteFlags flags)
+    {
+        Dnode dn = z.Dnode!;
+        length = offset >= (ulong)grown ? 0 : (int)Math.Min((ulong)length, (ulong)grown - offset);
+        DmuTx? tx = null;
+        PartialBlocks partial = default;
+        byte* buffer = dn.LoanBuffer(grown);
+        try
+        {
+            partial.Take(dn, 0, 1, toFree: true);
+            int error = AssignWrite(dn, offset, length, grown, partial, ref tx);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            dn.SetBlockSize(grown, tx!, ref buffer);
+            if (length > 0)
+            {
+                dn.Write(offset, length, source, tx!);
+                FinishWrite(z, offset + (ulong)length, flags, tx!);
+            }
+
+            tx!.Commit();
+            tx = null;
+            return 0;
+        }
+        finally
+        {
+            EndFailed(tx);
+            partial.Release();
+            if (buffer is not null)
+            {
+                dn.ReturnBuffer(buffer, grown);
+            }
+        }
+    }
+
+    private int AssignWrite(Dnode dn, ulong offset, int length, int grown, in PartialBlocks partial, ref DmuTx? tx)
+    {
+        while (true)
+        {
+            tx = DmuTx.Create(_txg);
             tx.HoldBonus(dn);
             tx.HoldWrite(dn, offset, length);
             if (grown != 0)
@@ -340,36 +412,15 @@ public sealed unsafe partial class Zfsvfs
             }
 
             int error = tx.Assign(TxAssign.Wait);
-            if (error != 0)
+            if (error != 0 || partial.IsReady(tx.Txg))
             {
                 return error;
             }
 
-            if (grown != 0)
-            {
-                dn.SetBlockSize(grown, tx);
-            }
-
-            StoreChunk(dn, offset, length, source, loans, loaned, firstLoan, ref used, tx);
-            FinishWrite(z, offset + (ulong)length, flags, tx);
             tx.Commit();
             tx = null;
-            return 0;
+            partial.TakeSpares();
         }
-        finally
-        {
-            EndFailed(tx);
-            for (int i = used; i < loaned; i++)
-            {
-                dn.ReturnBuffer(loans[i]);
-            }
-        }
-    }
-
-    private static int None(out ulong firstLoan)
-    {
-        firstLoan = 0;
-        return 0;
     }
 
     /// <summary>Copies the whole records of a write into loaned buffers. Returns how many.</summary>

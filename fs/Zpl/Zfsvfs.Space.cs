@@ -203,9 +203,57 @@ public sealed unsafe partial class Zfsvfs
             FreeData(dn, size);
         }
 
-        DmuTx? tx = DmuTx.Create(_txg);
+        DmuTx? tx = null;
+        PartialBlocks partial = default;
+        byte* buffer = null;
         try
         {
+            if (shrinks)
+            {
+                partial.Take(dn, size, ulong.MaxValue, toFree: true);
+            }
+            else if (grown != 0 && dn.IsStored(0))
+            {
+                partial.Take(dn, 0, 1, toFree: true);
+                buffer = dn.LoanBuffer(grown);
+            }
+
+            int error = AssignSetSize(dn, size, shrinks, grown, partial, ref tx);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            if (shrinks)
+            {
+                dn.FreeRange(size, ulong.MaxValue, tx!);
+            }
+            else if (grown != 0)
+            {
+                dn.SetBlockSize(grown, tx!, ref buffer);
+            }
+
+            StoreSize(z, size, killSuidgid, tx!);
+            tx!.Commit();
+            tx = null;
+            return 0;
+        }
+        finally
+        {
+            EndFailed(tx);
+            partial.Release();
+            if (buffer is not null)
+            {
+                dn.ReturnBuffer(buffer, grown);
+            }
+        }
+    }
+
+    private int AssignSetSize(Dnode dn, ulong size, bool shrinks, int grown, in PartialBlocks partial, ref DmuTx? tx)
+    {
+        while (true)
+        {
+            tx = DmuTx.Create(_txg);
             tx.HoldBonus(dn);
             if (shrinks)
             {
@@ -218,28 +266,14 @@ public sealed unsafe partial class Zfsvfs
             }
 
             int error = tx.Assign(TxAssign.Wait);
-            if (error != 0)
+            if (error != 0 || partial.IsReady(tx.Txg))
             {
                 return error;
             }
 
-            if (shrinks)
-            {
-                dn.FreeRange(size, ulong.MaxValue, tx);
-            }
-            else if (grown != 0)
-            {
-                dn.SetBlockSize(grown, tx);
-            }
-
-            StoreSize(z, size, killSuidgid, tx);
             tx.Commit();
             tx = null;
-            return 0;
-        }
-        finally
-        {
-            EndFailed(tx);
+            partial.TakeSpares();
         }
     }
 
@@ -301,40 +335,75 @@ public sealed unsafe partial class Zfsvfs
             ulong start = dn.NextOffset(from, hole: false, out ulong data) ? Math.Min(data, end) : end;
             ulong stop = Math.Min(end, start + chunk);
             more = stop < end;
-            DmuTx? tx = DmuTx.Create(_txg);
-            try
+            int error = ClearPiece(z, start, stop);
+            if (error != 0)
             {
-                tx.HoldBonus(dn);
-                tx.HoldFree(dn, start, stop - start);
-                tx.HoldWrite(dn, start, 1);
-                tx.HoldWrite(dn, stop, 1);
-                int error = tx.Assign(TxAssign.Wait);
-                if (error != 0)
-                {
-                    return error;
-                }
-
-                if (stop > start)
-                {
-                    dn.FreeRange(start, stop - start, tx);
-                }
-
-                dn.DirtyBonus(tx);
-                z.Lock.Enter();
-                TouchContents(z, tx);
-                z.Lock.Exit();
-                tx.Commit();
-                tx = null;
-            }
-            finally
-            {
-                EndFailed(tx);
+                return error;
             }
 
             from = stop;
         }
 
         return 0;
+    }
+
+    private int ClearPiece(Znode z, ulong start, ulong stop)
+    {
+        Dnode dn = z.Dnode!;
+        DmuTx? tx = null;
+        PartialBlocks partial = default;
+        try
+        {
+            if (stop > start)
+            {
+                partial.Take(dn, start, stop - start, toFree: true);
+            }
+
+            int error = AssignClear(dn, start, stop, partial, ref tx);
+            if (error != 0)
+            {
+                return error;
+            }
+
+            if (stop > start)
+            {
+                dn.FreeRange(start, stop - start, tx!);
+            }
+
+            dn.DirtyBonus(tx!);
+            z.Lock.Enter();
+            TouchContents(z, tx!);
+            z.Lock.Exit();
+            tx!.Commit();
+            tx = null;
+            return 0;
+        }
+        finally
+        {
+            EndFailed(tx);
+            partial.Release();
+        }
+    }
+
+    private int AssignClear(Dnode dn, ulong start, ulong stop, in PartialBlocks partial, ref DmuTx? tx)
+    {
+        while (true)
+        {
+            tx = DmuTx.Create(_txg);
+            tx.HoldBonus(dn);
+            tx.HoldFree(dn, start, stop - start);
+            tx.HoldWrite(dn, start, 1);
+            tx.HoldWrite(dn, stop, 1);
+            int error = tx.Assign(TxAssign.Wait);
+            if (error != 0 || partial.IsReady(tx.Txg))
+            {
+                return error;
+            }
+
+            tx.Commit();
+            tx = null;
+            partial.TakeSpares();
+        }
     }
 
     private int FindOffset(Znode z, bool hole, ulong offset, out ulong result)

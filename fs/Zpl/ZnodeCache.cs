@@ -1,5 +1,6 @@
 using ZfsLite.Kmem;
 using ZfsLite.Kmem.Spl;
+using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
 
@@ -119,7 +120,7 @@ public sealed unsafe partial class ZnodeCache : IShrinker
 
         _mutex.Exit();
         z ??= new Znode();
-        z.Memory = (ZnodeMemory*)_memory.Alloc(KmFlags.Sleep);
+        z.Memory = (ZnodeMemory*)_memory.Alloc(DmuTx.CurrentAllocFlags);
         *z.Memory = default;
         return z;
     }

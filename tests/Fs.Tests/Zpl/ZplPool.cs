@@ -16,8 +16,13 @@ internal sealed unsafe class ZplPool : IDisposable
     private Objset _os = null!;
 
     internal ZplPool(AtimeMode atime = AtimeMode.Off, int recordSize = 131072, long diskBytes = 128 << 20, long arenaBytes = 64 << 20, KmemPolicy policy = KmemPolicy.Fstrans)
+        : this(new KmemOptions { ArenaBytes = arenaBytes, Policy = policy, Poison = true, LockArena = false }, atime, recordSize, diskBytes)
     {
-        _kmem = new KmemScope(arenaBytes, policy);
+    }
+
+    internal ZplPool(KmemOptions memory, AtimeMode atime = AtimeMode.Off, int recordSize = 131072, long diskBytes = 128 << 20)
+    {
+        _kmem = new KmemScope(memory);
         _disk = new MemoryVdevIo(diskBytes);
         PoolFormatter.Format([_disk], new PoolCreateOptions { Name = "tank", RecordSize = recordSize, GuidSeed = 1 });
         Open(atime);

@@ -37,6 +37,8 @@ public sealed class WatermarkTests
     [Theory]
     [InlineData(KmFlags.NoSleep, ThreadFlags.None, 128)]
     [InlineData(KmFlags.NoSleep | KmFlags.PushPage, ThreadFlags.None, 64)]
+    [InlineData(KmFlags.NoSleep | KmFlags.PushPage, ThreadFlags.SyncPath, 16)]
+    [InlineData(KmFlags.NoSleep, ThreadFlags.SyncPath, 128)]
     [InlineData(KmFlags.NoSleep, ThreadFlags.Memalloc, 0)]
     [InlineData(KmFlags.NoSleep, ThreadFlags.InReclaim, 0)]
     public void Each_kind_of_caller_goes_down_to_its_own_mark(KmFlags flags, ThreadFlags marks, int expectedFree) => KmemWorld.Run(system =>
