@@ -4,40 +4,21 @@ using ZfsLite.Kmem.Spl;
 namespace ZfsLite.Kmem;
 
 /// <summary>
-/// A slab cache (kmem_cache_t): objects of one size. An allocation pops the magazine of its virtual CPU; an empty magazine is
-/// refilled from partial slabs, fuller ones first; without any the cache grows by a slab, in the caller's thread and with the
-/// caller's mask. A free pushes; a full magazine gives its oldest half back to the slabs. An empty slab goes back to the page
-/// allocator at once, but for one. What a slab needs to be known by lies in the page descriptors, not in its pages: objects
-/// of a power of two are naturally aligned and cost nothing extra.
+/// A slab cache (kmem_cache_t): objects of one size. What every allocation and free passes is here: a queue of free objects
+/// per virtual CPU (a magazine), entered by try-lock; the one freed last is taken first. An empty queue is filled from, and
+/// the oldest half of a full one goes back to, the slabs, which are the engine's (<see cref="SlabEngine"/>).
 /// </summary>
-public sealed unsafe partial class KmemCache
+public sealed unsafe class KmemCache
 {
     private readonly KmemSystem _system;
     private readonly PageDesc[] _pages;
-    private readonly SlabGeometry _geometry;
-    private readonly KmemCacheFlags _flags;
+    private readonly SlabEngine _engine;
     private readonly KmemObjectAction? _constructor;
     private readonly KmemObjectAction? _destructor;
     private readonly Magazine[] _magazines;
     private readonly int _magazineSize;
-    private readonly int _refill;
     private readonly bool _poison;
     private readonly bool _hooks;
-    private readonly Kmutex _lock;
-    private int _partialHead = -1;
-    private int _partialTail = -1;
-    private int _emptySlabs;
-    private long _slabTotal;
-    private long _slabMax;
-    private long _slabAlloc;
-    private long _objectTotal;
-    private long _objectInUse;
-    private long _objectMax;
-    private long _bytes;
-    private long _refills;
-    private long _failures;
-    private long _slabAllocs;
-    private long _slabFrees;
     private bool _destroyed;
 
     private KmemCache(KmemSystem system, string name, int size, int align, KmemObjectAction? constructor, KmemObjectAction? destructor, KmemCacheFlags flags)
@@ -46,22 +27,19 @@ public sealed unsafe partial class KmemCache
         ObjectSize = size;
         _system = system;
         _pages = system.Mapping.Pages;
-        _geometry = new SlabGeometry(size, align);
-        _flags = flags;
         _constructor = constructor;
         _destructor = destructor;
         _poison = system.Options.Poison;
         _hooks = _poison || constructor is not null || destructor is not null || system.Torture.Rate > 0;
-        _lock = new Kmutex("kmem_cache");
-        _magazineSize = (flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : _geometry.MagazineSize(system.ArenaBytes, Kthread.CpuCount);
-        _refill = (_magazineSize + 1) / 2;
+        _engine = new SlubqEngine(system, name, size, align, flags);
+        _magazineSize = (flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : _engine.QueueSize;
         _magazines = new Magazine[Kthread.CpuCount];
         for (int i = 0; i < _magazines.Length; i++)
         {
             _magazines[i] = new Magazine(_magazineSize);
         }
 
-        Id = system.Caches.Add(this);
+        Id = _engine.Id = system.Caches.Add(this);
     }
 
     /// <summary>Name of the cache.</summary>
@@ -120,7 +98,7 @@ public sealed unsafe partial class KmemCache
             }
             else
             {
-                obj = Refill(magazine);
+                obj = _engine.Refill(magazine);
                 magazine.Allocs += obj != null ? 1 : 0;
             }
 
@@ -128,12 +106,13 @@ public sealed unsafe partial class KmemCache
         }
         else
         {
-            obj = FromSlab();
+            obj = _engine.TryTake();
         }
 
         if (obj == null)
         {
-            obj = Grow(flags, self);
+            ThrowIfDestroyed();
+            obj = _engine.Grow(flags, self);
         }
 
         return _hooks && obj != null ? Prepare(obj) : obj;
@@ -170,13 +149,13 @@ public sealed unsafe partial class KmemCache
         bool direct = _magazineSize == 0 || (self.Flags & (ThreadFlags.InReclaim | ThreadFlags.Kswapd)) != 0 || _system.Pages.HasWaiters;
         if (direct || Katomic.CompareExchange(ref magazine.Lock, 1, 0) != 0)
         {
-            ToSlab(obj, page);
+            _engine.Put(obj, page);
             return;
         }
 
         if (magazine.Count == _magazineSize)
         {
-            Flush(magazine, _refill);
+            _engine.Flush(magazine, (_magazineSize + 1) / 2);
         }
 
         magazine.Objects[magazine.Count++] = obj;
@@ -191,12 +170,12 @@ public sealed unsafe partial class KmemCache
         {
             if (magazine.Count > 0 && Katomic.CompareExchange(ref magazine.Lock, 1, 0) == 0)
             {
-                Flush(magazine, magazine.Count);
+                _engine.Flush(magazine, magazine.Count);
                 Katomic.Store(ref magazine.Lock, 0);
             }
         }
 
-        FreeEmptySlabs(0);
+        _engine.Shrink();
     }
 
     /// <summary>kmem_cache_destroy. Fails, naming the count, if objects are live.</summary>
@@ -221,10 +200,10 @@ public sealed unsafe partial class KmemCache
     /// <summary>The figures of this cache.</summary>
     public KmemCacheStats Statistics()
     {
-        _lock.Enter();
+        SlabEngineStats slabs = _engine.Statistics();
         long cached = 0;
-        long allocs = _slabAllocs;
-        long frees = _slabFrees;
+        long allocs = slabs.Allocs;
+        long frees = slabs.Frees;
         foreach (Magazine m in _magazines)
         {
             cached += m.Count;
@@ -232,27 +211,25 @@ public sealed unsafe partial class KmemCache
             frees += m.Frees;
         }
 
-        var stats = new KmemCacheStats
+        return new KmemCacheStats
         {
             Name = Name,
             ObjectSize = ObjectSize,
-            SlabSize = _geometry.Pages << ArenaMapping.PageShift,
-            SlabsTotal = _slabTotal,
-            SlabsAllocated = _slabAlloc,
-            SlabsMax = _slabMax,
-            ObjectsTotal = _objectTotal,
-            ObjectsAllocated = _objectInUse - cached,
-            ObjectsMax = _objectMax,
+            SlabSize = slabs.SlabSize,
+            SlabsTotal = slabs.SlabsTotal,
+            SlabsAllocated = slabs.SlabsAllocated,
+            SlabsMax = slabs.SlabsMax,
+            ObjectsTotal = slabs.ObjectsTotal,
+            ObjectsAllocated = slabs.ObjectsOut - cached,
+            ObjectsMax = slabs.ObjectsMax,
             ObjectsInMagazines = cached,
-            Bytes = _bytes,
+            Bytes = slabs.Bytes,
             MagazineSize = _magazineSize,
-            Refills = _refills,
-            Failures = _failures,
+            Refills = slabs.Refills,
+            Failures = slabs.Failures,
             Allocs = allocs,
             Frees = frees,
         };
-        _lock.Exit();
-        return stats;
     }
 
     internal static KmemCache CreateIn(
@@ -275,5 +252,51 @@ public sealed unsafe partial class KmemCache
         }
 
         return new KmemCache(system, name, size, align, constructor, destructor, flags);
+    }
+
+    /// <summary>The hooks of an allocation: checks and refills the junk, runs the constructor.</summary>
+    private byte* Prepare(byte* obj)
+    {
+        if (_poison)
+        {
+            long at = Poison.FirstDifference(obj, ObjectSize);
+            if (at >= 0)
+            {
+                throw new InvalidOperationException($"cache {Name}: object 0x{(ulong)obj:x} was written at offset {at} after it was freed");
+            }
+
+            Poison.FillUninit(obj, ObjectSize);
+        }
+
+        _constructor?.Invoke(obj);
+        return obj;
+    }
+
+    /// <summary>The hooks of a free: finds a second free of the same object, runs the destructor, fills with junk.</summary>
+    private void Retire(byte* obj, int page)
+    {
+        if (!_engine.IsObject(obj, page))
+        {
+            throw new InvalidOperationException($"cache {Name}: 0x{(ulong)obj:x} is not the start of an object");
+        }
+
+        if (_poison && ObjectSize >= sizeof(uint) && Poison.IsFree(obj, ObjectSize))
+        {
+            throw new InvalidOperationException($"cache {Name}: object 0x{(ulong)obj:x} is freed twice");
+        }
+
+        _destructor?.Invoke(obj);
+        if (_poison)
+        {
+            Poison.FillFree(obj, ObjectSize);
+        }
+    }
+
+    private void ThrowIfDestroyed()
+    {
+        if (_destroyed || !ReferenceEquals(_system, KmemSystem.CurrentOrNull))
+        {
+            throw new InvalidOperationException($"cache {Name} is destroyed, or its kmem has been shut down");
+        }
     }
 }

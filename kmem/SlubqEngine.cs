@@ -3,14 +3,49 @@ using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
 
-/// <summary>The slabs of a cache: growing, taking and giving back objects, the partial list, emptying.</summary>
-public sealed unsafe partial class KmemCache
+/// <summary>
+/// The slabs of the SLUB+Q engine. A bitmap per slab says which objects are free (in the page descriptor up to 64, beside it
+/// above), so a free object is never touched and objects of a power of two are naturally aligned and cost nothing extra.
+/// Partial slabs are in one list, fuller ones at its head, empty ones at its tail; an empty slab goes back to the page allocator
+/// at once, but for one.
+/// </summary>
+internal sealed unsafe class SlubqEngine : SlabEngine
 {
     private const int BitsPerWord = 64;
     private const int MaxEmptySlabs = 1;
 
-    /// <summary>Fills up to half of an empty magazine from partial slabs, and takes one object more for the caller, or null.</summary>
-    private byte* Refill(Magazine magazine)
+    private readonly PageDesc[] _pages;
+    private readonly SlabGeometry _geometry;
+    private readonly bool _poison;
+    private readonly Kmutex _lock = new("kmem_cache");
+    private int _partialHead = -1;
+    private int _partialTail = -1;
+    private int _emptySlabs;
+    private long _slabTotal;
+    private long _slabMax;
+    private long _slabAlloc;
+    private long _objectTotal;
+    private long _objectInUse;
+    private long _objectMax;
+    private long _bytes;
+    private long _refills;
+    private long _failures;
+    private long _slabAllocs;
+    private long _slabFrees;
+
+    internal SlubqEngine(KmemSystem system, string name, int size, int align, KmemCacheFlags flags)
+        : base(system, name, flags)
+    {
+        _pages = system.Mapping.Pages;
+        _geometry = new SlabGeometry(size, align);
+        _poison = system.Options.Poison;
+    }
+
+    /// <inheritdoc/>
+    internal override int QueueSize => _geometry.MagazineSize(System.ArenaBytes, Kthread.CpuCount);
+
+    /// <inheritdoc/>
+    internal override byte* Refill(Magazine magazine)
     {
         byte* obj = null;
         _lock.Enter();
@@ -18,7 +53,8 @@ public sealed unsafe partial class KmemCache
         {
             _refills++;
             obj = TakeObject();
-            while (magazine.Count < _refill && _partialHead >= 0)
+            int refill = (magazine.Objects.Length + 1) / 2;
+            while (magazine.Count < refill && _partialHead >= 0)
             {
                 magazine.Objects[magazine.Count++] = TakeObject();
             }
@@ -28,7 +64,8 @@ public sealed unsafe partial class KmemCache
         return obj;
     }
 
-    private byte* FromSlab()
+    /// <inheritdoc/>
+    internal override byte* TryTake()
     {
         byte* obj = null;
         _lock.Enter();
@@ -42,12 +79,13 @@ public sealed unsafe partial class KmemCache
         return obj;
     }
 
-    private void ToSlab(byte* obj, int page)
+    /// <inheritdoc/>
+    internal override void Put(byte* obj, int page)
     {
         _lock.Enter();
         PutObject(obj, page);
         _slabFrees++;
-        int keep = _system.Pages.HasWaiters ? 0 : MaxEmptySlabs;
+        int keep = System.Pages.HasWaiters ? 0 : MaxEmptySlabs;
         bool trim = _emptySlabs > keep;
         _lock.Exit();
         if (trim)
@@ -55,17 +93,17 @@ public sealed unsafe partial class KmemCache
             FreeEmptySlabs(keep);
         }
 
-        _system.Pages.Signal();
+        System.Pages.Signal();
     }
 
-    /// <summary>Gives the oldest objects of a magazine, which the caller has entered, back to their slabs.</summary>
-    private void Flush(Magazine magazine, int count)
+    /// <inheritdoc/>
+    internal override void Flush(Magazine magazine, int count)
     {
         _lock.Enter();
         for (int i = 0; i < count; i++)
         {
             byte* obj = magazine.Objects[i];
-            PutObject(obj, _system.Mapping.IndexOf(obj));
+            PutObject(obj, System.Mapping.IndexOf(obj));
         }
 
         int left = magazine.Count - count;
@@ -79,11 +117,10 @@ public sealed unsafe partial class KmemCache
         }
     }
 
-    /// <summary>Adds a slab and takes an object from it; or from a slab that others gave back meanwhile.</summary>
-    private byte* Grow(KmFlags flags, Kthread self)
+    /// <inheritdoc/>
+    internal override byte* Grow(KmFlags flags, Kthread self)
     {
-        GfpMask gfp = Gfp.Convert(flags, _system.Policy, self.Flags);
-        ThrowIfDestroyed();
+        GfpMask gfp = Gfp.Convert(flags, System.Policy, self.Flags);
         Stall stall = default;
         byte* obj;
         while (true)
@@ -96,20 +133,20 @@ public sealed unsafe partial class KmemCache
                 break;
             }
 
-            if (!_system.Pages.Retry(ref stall, _geometry.MinPages, gfp, self))
+            if (!System.Pages.Retry(ref stall, _geometry.MinPages, gfp, self))
             {
                 Katomic.Increment(ref _failures);
                 return null;
             }
 
-            obj = FromSlab();
+            obj = TryTake();
             if (obj != null)
             {
                 break;
             }
         }
 
-        _system.Pages.EndStall(ref stall);
+        System.Pages.EndStall(ref stall);
         return obj;
     }
 
@@ -117,21 +154,21 @@ public sealed unsafe partial class KmemCache
     private int NewSlab(ref int pages, GfpMask gfp, Kthread self)
     {
         bool sleeps = (gfp & GfpMask.DirectReclaim) != 0;
-        if ((_flags & KmemCacheFlags.Vmem) != 0 && sleeps)
+        if ((Flags & KmemCacheFlags.Vmem) != 0 && sleeps)
         {
-            return _system.Vmalloc.Alloc(pages, gfp, self);
+            return System.Vmalloc.Alloc(pages, gfp, self);
         }
 
-        int head = _system.Pages.Try(pages, gfp, self);
+        int head = System.Pages.Try(pages, gfp, self);
         if (head < 0 && pages > _geometry.MinPages)
         {
             pages = _geometry.MinPages;
-            head = _system.Pages.Try(pages, gfp, self);
+            head = System.Pages.Try(pages, gfp, self);
         }
 
         if (head == PageAllocator.Fragmented && (sleeps || _system.Policy == KmemPolicy.Fstrans))
         {
-            head = _system.Vmalloc.Alloc(pages, gfp, self);
+            head = System.Vmalloc.Alloc(pages, gfp, self);
         }
 
         return head;
@@ -142,7 +179,7 @@ public sealed unsafe partial class KmemCache
         int objects = _geometry.ObjectsIn(pages);
         if (_poison)
         {
-            Poison.FillFree(_system.Mapping.Address(head), (long)pages << ArenaMapping.PageShift);
+            Poison.FillFree(System.Mapping.Address(head), (long)pages << ArenaMapping.PageShift);
         }
 
         for (int i = head; i < head + pages; i++)
@@ -191,7 +228,7 @@ public sealed unsafe partial class KmemCache
             Unlink(head);
         }
 
-        return _system.Mapping.Address(head) + ((long)index * _geometry.Stride);
+        return System.Mapping.Address(head) + ((long)index * _geometry.Stride);
     }
 
     /// <summary>Gives an object back to its slab. The lock is held.</summary>
@@ -199,7 +236,7 @@ public sealed unsafe partial class KmemCache
     {
         int head = _pages[page].Head;
         ref PageDesc slab = ref _pages[head];
-        uint offset = (uint)(obj - _system.Mapping.Address(head));
+        uint offset = (uint)(obj - System.Mapping.Address(head));
         int index = (int)(offset / (uint)_geometry.Stride);
         if ((uint)index * (uint)_geometry.Stride != offset || index >= slab.Objects || !PutBit(head, ref slab, index))
         {
@@ -226,6 +263,9 @@ public sealed unsafe partial class KmemCache
         }
     }
 
+    /// <inheritdoc/>
+    internal override void Shrink() => FreeEmptySlabs(0);
+
     /// <summary>Frees empty slabs, which are at the tail of the list, until <paramref name="keep"/> are left.</summary>
     private void FreeEmptySlabs(int keep)
     {
@@ -246,7 +286,7 @@ public sealed unsafe partial class KmemCache
             _objectTotal -= _pages[head].Objects;
             _bytes -= (long)pages << ArenaMapping.PageShift;
             _lock.Exit();
-            _system.FreePages(head, pages);
+            System.FreePages(head, pages);
         }
     }
 
@@ -299,7 +339,7 @@ public sealed unsafe partial class KmemCache
     }
 
     private Span<ulong> Words(int head, int objects) =>
-        _system.Mapping.SlabBits.AsSpan(head * ArenaMapping.BitWordsPerPage, (objects + BitsPerWord - 1) / BitsPerWord);
+        System.Mapping.SlabBits.AsSpan(head * ArenaMapping.BitWordsPerPage, (objects + BitsPerWord - 1) / BitsPerWord);
 
     private void LinkHead(int head)
     {
@@ -361,50 +401,33 @@ public sealed unsafe partial class KmemCache
         slab.Listed = false;
     }
 
-    /// <summary>The hooks of an allocation: checks and refills the junk, runs the constructor.</summary>
-    private byte* Prepare(byte* obj)
+    /// <inheritdoc/>
+    internal override bool IsObject(byte* obj, int page)
     {
-        if (_poison)
-        {
-            long at = Poison.FirstDifference(obj, ObjectSize);
-            if (at >= 0)
-            {
-                throw new InvalidOperationException($"cache {Name}: object 0x{(ulong)obj:x} was written at offset {at} after it was freed");
-            }
-
-            Poison.FillUninit(obj, ObjectSize);
-        }
-
-        _constructor?.Invoke(obj);
-        return obj;
+        long offset = obj - System.Mapping.Address(_pages[page].Head);
+        return offset % _geometry.Stride == 0 && offset / _geometry.Stride < _pages[_pages[page].Head].Objects;
     }
 
-    /// <summary>The hooks of a free: finds a second free of the same object, runs the destructor, fills with junk.</summary>
-    private void Retire(byte* obj, int page)
+    /// <inheritdoc/>
+    internal override SlabEngineStats Statistics()
     {
-        long offset = obj - _system.Mapping.Address(_pages[page].Head);
-        if (offset % _geometry.Stride != 0)
+        _lock.Enter();
+        var stats = new SlabEngineStats
         {
-            throw new InvalidOperationException($"cache {Name}: 0x{(ulong)obj:x} is not the start of an object");
-        }
-
-        if (_poison && ObjectSize >= sizeof(uint) && Poison.IsFree(obj, ObjectSize))
-        {
-            throw new InvalidOperationException($"cache {Name}: object 0x{(ulong)obj:x} is freed twice");
-        }
-
-        _destructor?.Invoke(obj);
-        if (_poison)
-        {
-            Poison.FillFree(obj, ObjectSize);
-        }
-    }
-
-    private void ThrowIfDestroyed()
-    {
-        if (_destroyed || !ReferenceEquals(_system, KmemSystem.CurrentOrNull))
-        {
-            throw new InvalidOperationException($"cache {Name} is destroyed, or its kmem has been shut down");
-        }
+            SlabSize = _geometry.Pages << ArenaMapping.PageShift,
+            SlabsTotal = _slabTotal,
+            SlabsAllocated = _slabAlloc,
+            SlabsMax = _slabMax,
+            ObjectsTotal = _objectTotal,
+            ObjectsOut = _objectInUse,
+            ObjectsMax = _objectMax,
+            Bytes = _bytes,
+            Refills = _refills,
+            Failures = Katomic.Load(ref _failures),
+            Allocs = _slabAllocs,
+            Frees = _slabFrees,
+        };
+        _lock.Exit();
+        return stats;
     }
 }
