@@ -191,7 +191,7 @@ public sealed class StripeTests : IDisposable
             Assert.Equal(0, fs.Create(new Cred(0, 0), fs.RootObject, Encoding.UTF8.GetBytes($"{prefix}{i}"), 0x81A4, 0, default, out ZnodeAttr attr));
             fixed (byte* p = Content(prefix, i))
             {
-                Assert.Equal(0, fs.Write(attr.Object, 0, FileBytes, p, false, out int done));
+                Assert.Equal(0, fs.Write(attr.Object, 0, FileBytes, p, ZplWriteFlags.None, out int done));
                 Assert.Equal(FileBytes, done);
             }
         }
