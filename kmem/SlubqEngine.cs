@@ -166,7 +166,7 @@ internal sealed unsafe class SlubqEngine : SlabEngine
             head = System.Pages.Try(pages, gfp, self);
         }
 
-        if (head == PageAllocator.Fragmented && (sleeps || _system.Policy == KmemPolicy.Fstrans))
+        if (head == PageAllocator.Fragmented && (sleeps || System.Policy == KmemPolicy.Fstrans))
         {
             head = System.Vmalloc.Alloc(pages, gfp, self);
         }
