@@ -34,6 +34,7 @@ usage: ./fuse-test.sh COMMAND
   test                  format check and every test; the last line counts them
   stress [--minutes N] [--seed S]
                         N minutes (3) of parallel work with kill -9 of the daemon
+  bench kmem            allocators side by side; the table goes to tools/bench/results
   install, uninstall    /usr/local/bin/zfslite and the helpers of mount(8) and umount(8)
   help                  this text
 
@@ -226,6 +227,38 @@ cmd_stress() {
     "$ART/stress/stress" --zfslite "$ART/zfslite" "$@"
 }
 
+# need_library FILE PACKAGE: installs the package of a shared library that is missing.
+need_library() {
+    ldconfig -p | grep -q "$1" || need_packages "$1 $2"
+}
+
+# bench kmem: the allocators' table, kept with the machine and the commit it comes from.
+cmd_bench() {
+    [ "${1:-}" = kmem ] || die "there is no benchmark '${1:-}'; type: ./fuse-test.sh bench kmem"
+    shift
+    mkdir -p "$ART"
+    need_dotnet
+    need_library libmimalloc.so.2 libmimalloc2.0
+    need_library libjemalloc.so.2 libjemalloc2
+    say "building (Release)"
+    quiet "$ART/build.log" dotnet build "$ROOT/tools/bench" -c Release -v q -clp:NoSummary
+    local out="$ROOT/tools/bench/results/kmem.md" work
+    work="$(mktemp -d)"
+    # jemalloc is loaded late and has thread-local data: room for it must be set aside at the start.
+    GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384 \
+        dotnet "$ART/bin/bench/release/bench.dll" kmem --artifacts "$work" "$@" | grep -E '^// \* (Summary|Warn)|^\|' || die "the benchmark failed"
+    mkdir -p "$(dirname "$out")"
+    {
+        echo "# Allocators side by side"
+        echo
+        echo "$(date -u +%Y-%m-%d), commit $(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown), $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)"
+        echo
+        cat "$work"/results/*-github.md
+    } >"$out"
+    rm -rf "$work"
+    say "written: $out"
+}
+
 cmd_demo() {
     cmd_build
     need_packages "fusermount3 fuse3" "fio fio" "zdb zfs-fuse" "git git"
@@ -240,6 +273,7 @@ main() {
         build) cmd_build ;;
         test) cmd_test ;;
         demo) cmd_demo "$@" ;;
+        bench) cmd_bench "$@" ;;
         stress) cmd_stress "$@" ;;
         install) cmd_install ;;
         uninstall) cmd_uninstall ;;

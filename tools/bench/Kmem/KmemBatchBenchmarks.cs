@@ -1,64 +1,57 @@
-using System.Runtime.InteropServices;
 using BenchmarkDotNet.Attributes;
-using ZfsLite.Kmem;
 
 namespace ZfsLite.Bench.Kmem;
 
-/// <summary>Many live objects at a time, so that magazines run empty and full: the figure is per object.</summary>
-public unsafe class KmemBatchBenchmarks
+/// <summary>1,000 allocations, then their frees, so that queues run empty and full: the figure is per object.</summary>
+[GenericTypeArguments(typeof(SlubqAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(KmallocAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(MimallocAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(JemallocAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(GlibcAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(NativeMemoryAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(ArrayPoolAllocator), typeof(byte[]))]
+public class KmemBatchBenchmarks<TAllocator, T>
+    where TAllocator : struct, IBenchAllocator<T>
 {
     private const int Objects = 1000;
 
-    private readonly nint[] _live = new nint[Objects];
-    private KmemCache _cache = null!;
+    private readonly T[] _live = new T[Objects];
+    private TAllocator _allocator;
 
     /// <summary>Bytes of an object.</summary>
-    [Params(64, 4096, 131072)]
+    [ParamsSource(nameof(Sizes))]
     public int Size { get; set; }
 
-    /// <summary>Sets up an arena of the default size.</summary>
+    /// <summary>Sizes of this run.</summary>
+    public IEnumerable<int> Sizes => BenchSizes.All;
+
+    /// <summary>Sets up.</summary>
     [GlobalSetup]
     public void Setup()
     {
-        KmemSystem.Init(new KmemOptions { LockArena = false });
-        _cache = KmemCache.Create("bench", Size);
+        var allocator = default(TAllocator);
+        allocator.Open(Size);
+        _allocator = allocator;
     }
 
-    /// <summary>Gives the arena back.</summary>
+    /// <summary>Ends.</summary>
     [GlobalCleanup]
-    public void Cleanup()
-    {
-        _cache.Destroy();
-        KmemSystem.Shutdown();
-    }
+    public void Cleanup() => _allocator.Close();
 
-    /// <summary>kmem_cache_alloc of all, then free of all.</summary>
+    /// <summary>A batch.</summary>
     [Benchmark(OperationsPerInvoke = Objects)]
-    public void Cache()
+    public void Batch()
     {
-        for (int i = 0; i < Objects; i++)
+        int size = Size;
+        T[] live = _live;
+        for (int i = 0; i < live.Length; i++)
         {
-            _live[i] = (nint)_cache.Alloc(KmFlags.Sleep);
+            live[i] = _allocator.Alloc(size);
         }
 
-        for (int i = 0; i < Objects; i++)
+        for (int i = 0; i < live.Length; i++)
         {
-            _cache.Free((byte*)_live[i]);
-        }
-    }
-
-    /// <summary>The same with malloc and free of the C library.</summary>
-    [Benchmark(Baseline = true, OperationsPerInvoke = Objects)]
-    public void NativeHeap()
-    {
-        for (int i = 0; i < Objects; i++)
-        {
-            _live[i] = (nint)NativeMemory.Alloc((nuint)Size);
-        }
-
-        for (int i = 0; i < Objects; i++)
-        {
-            NativeMemory.Free((void*)_live[i]);
+            _allocator.Free(live[i], size);
         }
     }
 }

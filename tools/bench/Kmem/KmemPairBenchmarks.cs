@@ -1,43 +1,51 @@
-using System.Runtime.InteropServices;
 using BenchmarkDotNet.Attributes;
-using ZfsLite.Kmem;
 
 namespace ZfsLite.Bench.Kmem;
 
-/// <summary>An allocation and its free: a cache (a magazine hit), kmem_alloc, and malloc of the C library beside them.</summary>
-public unsafe class KmemPairBenchmarks
+/// <summary>An allocation and its free, one after the other: a queue hit.</summary>
+[GenericTypeArguments(typeof(SlubqAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(KmallocAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(MimallocAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(JemallocAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(GlibcAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(NativeMemoryAllocator), typeof(nint))]
+[GenericTypeArguments(typeof(ArrayPoolAllocator), typeof(byte[]))]
+[GenericTypeArguments(typeof(NothingAllocator), typeof(nint))]
+public class KmemPairBenchmarks<TAllocator, T>
+    where TAllocator : struct, IBenchAllocator<T>
 {
-    private KmemCache _cache = null!;
+    private const int Pairs = 1000;
+
+    private TAllocator _allocator;
 
     /// <summary>Bytes of an object.</summary>
-    [Params(64, 512, 4096, 131072)]
+    [ParamsSource(nameof(Sizes))]
     public int Size { get; set; }
 
-    /// <summary>Sets up an arena of the default size.</summary>
+    /// <summary>Sizes of this run.</summary>
+    public IEnumerable<int> Sizes => BenchSizes.All;
+
+    /// <summary>Sets up.</summary>
     [GlobalSetup]
     public void Setup()
     {
-        KmemSystem.Init(new KmemOptions { LockArena = false });
-        _cache = KmemCache.Create("bench", Size);
+        var allocator = default(TAllocator);
+        allocator.Open(Size);
+        _allocator = allocator;
     }
 
-    /// <summary>Gives the arena back.</summary>
+    /// <summary>Ends.</summary>
     [GlobalCleanup]
-    public void Cleanup()
+    public void Cleanup() => _allocator.Close();
+
+    /// <summary>Pairs.</summary>
+    [Benchmark(OperationsPerInvoke = Pairs)]
+    public void Pair()
     {
-        _cache.Destroy();
-        KmemSystem.Shutdown();
+        int size = Size;
+        for (int i = 0; i < Pairs; i++)
+        {
+            _allocator.Free(_allocator.Alloc(size), size);
+        }
     }
-
-    /// <summary>kmem_cache_alloc and free.</summary>
-    [Benchmark]
-    public void Cache() => _cache.Free(_cache.Alloc(KmFlags.Sleep));
-
-    /// <summary>kmem_alloc and free.</summary>
-    [Benchmark]
-    public void KmemAlloc() => KmemAllocator.Free(KmemAllocator.Alloc(Size, KmFlags.Sleep), Size);
-
-    /// <summary>malloc and free of the C library.</summary>
-    [Benchmark(Baseline = true)]
-    public void NativeHeap() => NativeMemory.Free(NativeMemory.Alloc((nuint)Size));
 }
