@@ -36,6 +36,9 @@ internal sealed unsafe class DnodeChange
     /// <summary>Dirty bytes charged for the dnode itself.</summary>
     internal int Charged;
 
+    /// <summary>Bytes on disk that the txg is expected to free.</summary>
+    internal long PendingFree;
+
     internal void Reset()
     {
         Listed = false;
@@ -50,5 +53,6 @@ internal sealed unsafe class DnodeChange
         Free.Clear();
         DirtyHead = null;
         Charged = 0;
+        PendingFree = 0;
     }
 }

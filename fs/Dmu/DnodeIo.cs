@@ -214,6 +214,8 @@ public sealed unsafe partial class Dnode
         }
 
         DnodeChange change = Dirty(tx);
+        ulong there = Math.Min(last, MaxBlockId) - Math.Min(first, MaxBlockId) + 1;
+        ChargeFree(change, (long)Math.Min(there * bs * (ulong)Objset.CopiesFor(false), long.MaxValue));
         Mutex.Enter();
         change.Free.Add(first, last);
         if (toEnd)

@@ -131,11 +131,26 @@ public sealed unsafe partial class Dnode
         Buffer.MemoryCopy(_phys, target, DnodePhys.SizeOf, DnodePhys.SizeOf);
     }
 
+    /// <summary>The txg will free about so many bytes of this object, and no more than it has.</summary>
+    internal void ChargeFree(DnodeChange change, long bytes)
+    {
+        Mutex.Enter();
+        long more = Math.Min(bytes, UsedBytes - change.PendingFree);
+        if (more > 0)
+        {
+            change.PendingFree += more;
+            Objset.Spa.ExpectFree(more);
+        }
+
+        Mutex.Exit();
+    }
+
     /// <summary>The txg is done with this dnode.</summary>
     internal void FinishChange(DnodeChange change)
     {
         bool freed = change.Freed;
         Objset.Spa.UnchargeDirtyDnode(change);
+        Objset.Spa.ExpectFree(-change.PendingFree);
         Mutex.Enter();
         change.Reset();
         Mutex.Exit();

@@ -136,6 +136,7 @@ public sealed unsafe partial class Objset
         dn.DropBlocks(0, ulong.MaxValue, tx.Txg);
         change.Freed = true;
         dn.FreedTxg = tx.Txg;
+        dn.ChargeFree(change, dn.UsedBytes);
     }
 
     /// <summary>Space for statfs: bytes referenced by the dataset, and bytes that can still be written.</summary>

@@ -38,6 +38,7 @@ public sealed partial class Spa : ITxgHost
     private Uberblock _uberblock;
     private Blkptr _rootBp;
     private long _pendingBytes;
+    private long _pendingFree;
     private long _checksumErrors;
     private bool _configDirty;
     private bool _exporting;
@@ -152,8 +153,10 @@ public sealed partial class Spa : ITxgHost
             return 0;
         }
 
-        // Not now, but perhaps when what is dirty has its real size and what was freed can be handed out again: worth a txg's wait.
-        return Allocator.AllocatedBytes + bytes <= limit ? Errno.ERESTART : Errno.ENOSPC;
+        // Not now, but perhaps when what is dirty has its real size, what is being freed is free, and what was freed can be handed out
+        // again: worth a txg's wait. Each wait brings what is expected to an end, one way or the other.
+        long expected = Allocator.AllocatedBytes - Katomic.Load(ref _pendingFree);
+        return expected + bytes <= limit ? Errno.ERESTART : Errno.ENOSPC;
     }
 
     /// <summary>Everything changed before the call is on stable storage afterwards. EIO if the pool is suspended.</summary>
@@ -232,6 +235,9 @@ public sealed partial class Spa : ITxgHost
         Katomic.Add(ref _pendingBytes, DirtyDnodeBytes);
         Txg.DirtySpace(DirtyDnodeBytes, change.Txg);
     }
+
+    /// <summary>What txgs that are not written yet will free changes by so many bytes: a guess, for <see cref="CheckSpace"/>.</summary>
+    internal void ExpectFree(long bytes) => Katomic.Add(ref _pendingFree, bytes);
 
     internal void UnchargeDirtyDnode(DnodeChange change)
     {

@@ -188,6 +188,47 @@ public sealed class ZplDataTests
         Assert.Equal(Errno.ENOSPC, p.Fs.Fallocate(file, 0, 0, 1UL << 40));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_a_deletion_frees_can_be_written_at_once(bool truncate)
+    {
+        using var p = new ZplPool(diskBytes: 96 << 20);
+        byte[] chunk = ZplBasicTests.RandomBytes(5, 1 << 20);
+        ulong fresh = p.Make(p.RootDir, "fresh");
+        var files = new List<(string Name, int Chunks)>();
+        int error = 0;
+        while (error == 0)
+        {
+            string name = "f" + files.Count;
+            ulong file = p.Make(p.RootDir, name);
+            int n = 0;
+            while (n < 10 && (error = p.Write(file, (ulong)n << 20, chunk)) == 0)
+            {
+                n++;
+            }
+
+            files.Add((name, n));
+        }
+
+        Assert.Equal(Errno.ENOSPC, error);
+        Assert.True(files.Count > 4, $"{files.Count} files");
+        Assert.Equal(0, p.Spa.Sync());
+        Assert.Equal(Errno.ENOSPC, p.Write(fresh, 0, ZplBasicTests.RandomBytes(6, 4 << 20)));
+        Assert.Equal(0, p.Spa.Sync());
+        for (int i = 0; i < 3; i++)
+        {
+            // No txg is synced in between by anybody but the writer that needs it.
+            Assert.Equal(0, truncate ? p.Truncate(p.Find(p.RootDir, files[i].Name), 1 << 20) : p.Unlink(p.RootDir, files[i].Name));
+            for (int k = 0; k < files[i].Chunks - 3; k++)
+            {
+                Assert.Equal(0, p.Write(fresh, (ulong)((i * 10) + k) << 20, chunk));
+            }
+        }
+
+        p.Judge();
+    }
+
     [Fact]
     public void A_full_pool_says_ENOSPC_keeps_what_it_has_and_can_be_emptied()
     {
