@@ -55,6 +55,14 @@ public sealed unsafe class PoolEditor
         Apply(path, 0, int.MaxValue, edit);
     }
 
+    /// <summary>Changes the indirect block of some level over a data block of an object.</summary>
+    public void EditIndirect(ulong dataset, ulong obj, ulong block, int level, Edit edit)
+    {
+        List<Level> path = Objset(dataset);
+        ToBlock(path, ToDnode(path, obj), block, level);
+        Apply(path, 0, int.MaxValue, edit);
+    }
+
     /// <summary>Changes a data block of a dnode that lies in the object set itself (at 1024: users, 1536: groups).</summary>
     public void EditSpecialBlock(ulong dataset, int dnodeOffset, ulong block, Edit edit)
     {
@@ -94,12 +102,12 @@ public sealed unsafe class PoolEditor
         return (int)(obj % 32) * 512;
     }
 
-    private void ToBlock(List<Level> path, int dnodeOffset, ulong block)
+    private void ToBlock(List<Level> path, int dnodeOffset, ulong block, int stop = 0)
     {
         byte[] dn = path[^1].Content;
         int shift = dn[dnodeOffset + 1] - 7, levels = dn[dnodeOffset + 2];
         Down(path, dnodeOffset + 64 + ((int)(block >> (shift * (levels - 1))) * 128));
-        for (int level = levels - 2; level >= 0; level--)
+        for (int level = levels - 2; level >= stop; level--)
         {
             Down(path, (int)(block >> (shift * level) & ((1UL << shift) - 1)) * 128);
         }

@@ -34,6 +34,12 @@ internal sealed unsafe class ZplPool : IDisposable
 
     internal Spa Spa => _spa!;
 
+    /// <summary>The pool is to suspend, after which nothing counts what it still holds.</summary>
+    internal bool MayLeak
+    {
+        set => _kmem.Failed = value;
+    }
+
     internal ulong RootDir => Fs.RootObject;
 
     /// <summary>Unmounts, exports, opens and mounts again.</summary>
@@ -41,6 +47,14 @@ internal sealed unsafe class ZplPool : IDisposable
     {
         Shut();
         Open(atime, readOnly);
+    }
+
+    /// <summary>Unmounts, exports, changes the image and mounts again.</summary>
+    internal void Edit(Action<PoolEditor> edit)
+    {
+        Shut();
+        edit(new PoolEditor(_disk));
+        Open(AtimeMode.Off);
     }
 
     /// <summary>Goes on with what was on the disk at the last synced txg, as after a crash.</summary>
