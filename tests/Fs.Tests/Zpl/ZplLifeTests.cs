@@ -1,5 +1,6 @@
 using Xunit;
 using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Fs.Tests;
 
@@ -7,6 +8,9 @@ namespace ZfsLite.Fs.Tests;
 [Trait("Backend", "os")]
 public sealed class ZplLifeTests
 {
+    /// <summary>Longer than a tick of the clock that stamps files.</summary>
+    private const long ClockTickNs = 12_000_000;
+
     [Fact]
     public void An_unlinked_open_file_lives_until_the_last_close()
     {
@@ -124,8 +128,10 @@ public sealed class ZplLifeTests
         Assert.Equal(0, p.Write(file, 0, "data"u8));
         Assert.Equal(mode == AtimeMode.Off, p.Fs.KeepCache(file));
         ZnodeAttr a = p.Stat(file);
+        Kthread.Sleep(ClockTickNs);
         p.Read(file);
         ZnodeAttr b = p.Stat(file);
+        Kthread.Sleep(ClockTickNs);
         p.Read(file);
         ZnodeAttr c = p.Stat(file);
         Assert.Equal(first, IsLater(b, a));
