@@ -3,6 +3,7 @@ namespace ZfsLite.Fs;
 /// <content>Handles, data, directories and extended attributes.</content>
 public sealed unsafe partial class FuseDispatcher
 {
+    private const uint OpenDirectIo = 1;
     private const uint OpenKeepCache = 2;
     private const uint OpenCacheDir = 8;
     private const uint WriteCache = 1;
@@ -32,6 +33,11 @@ public sealed unsafe partial class FuseDispatcher
             return error;
         }
 
+        if (forWriting && ControlDirectory.Owns(obj))
+        {
+            return Errno.EROFS;
+        }
+
         if (forWriting || truncate)
         {
             error = OpenedForWriting(request, obj, (open->OpenFlags & OpenKillSuidgid) != 0);
@@ -49,7 +55,8 @@ public sealed unsafe partial class FuseDispatcher
 
         var reply = (FuseOpenOut*)request.Reply;
         *reply = default;
-        reply->OpenFlags = (directory ? OpenCacheDir : 0) | (_fs.KeepCache(obj) ? OpenKeepCache : 0);
+        reply->OpenFlags = (directory ? OpenCacheDir : ControlDirectory.Owns(obj) ? OpenDirectIo : 0)
+            | (_fs.KeepCache(obj) ? OpenKeepCache : 0);
         request.ReplyFixed(sizeof(FuseOpenOut));
         return 0;
     }
