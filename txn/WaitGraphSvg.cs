@@ -5,8 +5,9 @@ namespace ZfsLite.Txn;
 
 /// <summary>
 /// Draws a deadlock. The threads of the cycle stand in the right column, in red, their waits as labelled arrows from one to
-/// the next and back. The threads that wait behind it stand in the left column, each with one arrow to what it needs. Colours
-/// follow the reader's light or dark scheme.
+/// the next and back. The threads that wait behind it stand in the left column, each with one arrow to what it needs. Columns
+/// have fixed widths; every text is wrapped to its column, and boxes are as high as their text. Colours follow the reader's
+/// light or dark scheme.
 /// </summary>
 internal static class WaitGraphSvg
 {
@@ -20,8 +21,11 @@ internal static class WaitGraphSvg
     private const int MiddleWidth = 70;
     private const int LabelWidth = 250;
     private const int Top = 74;
-    private const int TextChars = 44;
-    private const int LabelChars = 34;
+    private const int Inset = 12;
+    private const int TextWidth = BoxWidth - (2 * Inset);
+    private const int LabelX = 84;
+    private const int HoldsLines = 4;
+    private const int WaitLines = 5;
 
     private const string Style =
         """
@@ -58,14 +62,16 @@ internal static class WaitGraphSvg
             leftBottom = Place(report, boxes, node, LeftX, leftBottom, false);
         }
 
-        int rightTop = Top + Math.Max(0, (leftBottom - Top - cycle.Threads.Sum(n => HeightOf(Lines(report, n, true)) + (2 * Gap))) / 2);
+        int rightTop = Top + Math.Max(0, (leftBottom - Top - cycle.Threads.Sum(n => HeightOf(n, Lines(report, n, true)) + (2 * Gap))) / 2);
         int rightBottom = rightTop;
-        foreach (WaitNode node in cycle.Threads)
+        foreach (WaitEdge edge in cycle.Edges)
         {
-            rightBottom = Place(report, boxes, node, rightX, rightBottom, true) + Gap;
+            int boxBottom = Place(report, boxes, edge.From, rightX, rightBottom, true);
+            int labelBottom = boxes[edge.From.Id].Middle + (Line * (Label(edge).Count + 1));
+            rightBottom = Math.Max(boxBottom, labelBottom) + Gap;
         }
 
-        int width = rightX + BoxWidth + LabelWidth + 90;
+        int width = rightX + BoxWidth + LabelX + LabelWidth + 6;
         int height = Math.Max(leftBottom, rightBottom) + 30;
         var svg = new StringBuilder();
         svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n");
@@ -90,40 +96,51 @@ internal static class WaitGraphSvg
     private static int Place(DeadlockReport report, Dictionary<int, Box> boxes, WaitNode node, int x, int y, bool inCycle)
     {
         List<string> lines = Lines(report, node, inCycle);
-        int height = HeightOf(lines);
+        int height = HeightOf(node, lines);
         boxes[node.Id] = new Box(node, x, y, height, lines, inCycle);
         return y + height + Gap;
     }
 
-    private static int HeightOf(List<string> lines) => (2 * Pad) + (Line * (lines.Count + 1));
+    private static int HeightOf(WaitNode node, List<string> lines) => (2 * Pad) + (Line * (lines.Count + NameLines(node).Count));
+
+    private static List<string> NameLines(WaitNode node) => SvgText.Wrap(node.ToString(), TextWidth, bold: true, linesMax: 2);
 
     private static List<string> Lines(DeadlockReport report, WaitNode node, bool inCycle)
     {
         var lines = new List<string>();
         if (!inCycle)
         {
-            lines.AddRange(Wrap("waits for " + node.WaitsFor, TextChars));
+            lines.AddRange(SvgText.Wrap("waits for " + node.WaitsFor, TextWidth, linesMax: WaitLines));
         }
 
-        lines.Add($"since {report.Seconds(node)}, marks: {node.Marks}");
-        lines.AddRange(Wrap("holds " + node.DescribeHolds(), TextChars).Take(3));
+        lines.AddRange(SvgText.Wrap($"since {report.Seconds(node)}, marks: {node.Marks}", TextWidth));
+        lines.AddRange(SvgText.Wrap("holds " + node.DescribeHolds(), TextWidth, linesMax: HoldsLines));
         if (inCycle)
         {
-            lines.AddRange(StackText.CallPath(node.Stack, MaxPath).Select(static call => "› " + call));
+            lines.AddRange(StackText.CallPath(node.Stack, MaxPath).SelectMany(static call => SvgText.Wrap("› " + call, TextWidth, linesMax: 2)));
         }
 
         return lines;
     }
 
+    private static List<(string Kind, string Text)> Label(WaitEdge edge) =>
+    [
+        .. SvgText.Wrap($"waits for {edge.What}", LabelWidth, linesMax: WaitLines).Select(static line => ("hot", line)),
+        .. SvgText.Wrap($"needs {(edge.From.Id == edge.To.Id ? "itself" : edge.To.ToString())}", LabelWidth, linesMax: 2).Select(static line => ("dim", line)),
+    ];
+
     private static void DrawBox(StringBuilder svg, Box box)
     {
         svg.Append(CultureInfo.InvariantCulture, $"<rect class=\"{(box.InCycle ? "cycle" : "box")}\" x=\"{box.X}\" y=\"{box.Y}\" width=\"{BoxWidth}\" height=\"{box.Height}\" rx=\"7\"/>\n");
-        int y = box.Y + Pad + 12;
-        Text(svg, box.X + 12, y, "name", box.Node.ToString());
+        int y = box.Y + Pad - 5;
+        foreach (string line in NameLines(box.Node))
+        {
+            Text(svg, box.X + Inset, y += Line, "name", line);
+        }
+
         foreach (string line in box.Lines)
         {
-            y += Line;
-            Text(svg, box.X + 12, y, "dim", line);
+            Text(svg, box.X + Inset, y += Line, "dim", line);
         }
     }
 
@@ -168,33 +185,12 @@ internal static class WaitGraphSvg
             int reach = back && cycle.Edges.Count > 1 ? 74 : 46;
             svg.Append(CultureInfo.InvariantCulture, $"<path class=\"cedge\" marker-end=\"url(#c)\" d=\"M{edgeX} {y1}C{edgeX + reach} {y1} {edgeX + reach} {y2} {edgeX + 3} {y2}\"/>\n");
             int y = self ? from.Middle - 8 : from.Middle + 6;
-            foreach (string line in Wrap($"waits for {edge.What}", LabelChars))
+            foreach ((string kind, string line) in Label(edge))
             {
-                Text(svg, edgeX + 84, y, "hot", line);
+                Text(svg, edgeX + LabelX, y, kind, line);
                 y += Line;
             }
-
-            Text(svg, edgeX + 84, y, "dim", $"needs {(self ? "itself" : edge.To.ToString())}");
         }
-    }
-
-    private static List<string> Wrap(string text, int chars)
-    {
-        var lines = new List<string>();
-        var line = new StringBuilder();
-        foreach (string word in text.Split(' '))
-        {
-            if (line.Length > 0 && line.Length + 1 + word.Length > chars)
-            {
-                lines.Add(line.ToString());
-                line.Clear();
-            }
-
-            line.Append(line.Length == 0 ? string.Empty : " ").Append(word);
-        }
-
-        lines.Add(line.ToString());
-        return lines;
     }
 
     private static void Text(StringBuilder svg, int x, int y, string kind, string text) =>
