@@ -6,13 +6,15 @@ namespace ZfsLite.Txn;
 /// <param name="Chain">The waits from this thread on, to a thread that runs, or whose wait nobody in particular ends.</param>
 public sealed record SlowWait(WaitNode Thread, long WaitedNs, IReadOnlyList<WaitEdge> Chain)
 {
-    /// <summary>In one paragraph, with the thread's stack.</summary>
-    public string ToText()
+    /// <summary>In one line: who waits, for how long, for what, and who stands behind it.</summary>
+    public string ToLine()
     {
         string chain = string.Join(", ", Chain.Select(static e => $"{e.From} needs {e.To} ({e.What})"));
         WaitNode last = Chain[^1].To;
         string end = last.WaitsFor is null ? $"{last} runs" : $"{last} waits for {last.WaitsFor}";
-        return $"slow wait, not a deadlock: {Thread} has waited {WaitedNs / 1_000_000} ms for {Thread.WaitsFor}; {chain}; {end}\n"
-            + (Thread.Stack ?? string.Empty);
+        return $"{Thread} has waited {WaitedNs / 1_000_000} ms for {Thread.WaitsFor}; {chain}; {end}";
     }
+
+    /// <summary>In one paragraph, with the thread's stack.</summary>
+    public string ToText() => $"slow wait, not a deadlock: {ToLine()}\n{Thread.Stack}";
 }

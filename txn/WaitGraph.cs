@@ -98,6 +98,23 @@ public sealed class WaitGraph
     public IEnumerable<WaitEdge> EdgesFrom(WaitNode node) => Edges.Where(e => e.From.Id == node.Id);
 
     /// <summary>
+    /// The hung-task report: every thread that has waited this long for something that names who must end it. Idle waits don't count.
+    /// </summary>
+    public IReadOnlyList<SlowWait> SlowWaits(long limitNs)
+    {
+        var slow = new List<SlowWait>();
+        foreach (WaitNode node in Nodes)
+        {
+            if (node.Waitable is { IsIdle: false } && CapturedNs - node.SinceNs >= limitNs && ChainFrom(node) is { Count: > 0 } chain)
+            {
+                slow.Add(new SlowWait(node, CapturedNs - node.SinceNs, chain));
+            }
+        }
+
+        return slow;
+    }
+
+    /// <summary>
     /// The shortest cycle of each group of threads that wait for one another, shortest first. What is found here is a
     /// suspicion; <see cref="Prove"/> makes it a fact.
     /// </summary>
@@ -171,6 +188,20 @@ public sealed class WaitGraph
         }
 
         return proven.Count == 0 ? null : new DeadlockReport(second, proven);
+    }
+
+    private List<WaitEdge> ChainFrom(WaitNode node)
+    {
+        var chain = new List<WaitEdge>();
+        var seen = new HashSet<int>();
+        WaitNode at = node;
+        while (seen.Add(at.Id) && EdgesFrom(at).FirstOrDefault() is { } edge)
+        {
+            chain.Add(edge);
+            at = edge.To;
+        }
+
+        return chain;
     }
 
     /// <summary>Breadth first from a thread back to itself.</summary>

@@ -119,36 +119,17 @@ public sealed class Watchdog
             _reported.Remove(id);
         }
 
-        foreach (WaitNode node in graph.Nodes)
+        foreach (SlowWait wait in graph.SlowWaits(_options.LimitNs))
         {
-            if (node.Waitable is null || node.Waitable.IsIdle || graph.CapturedNs - node.SinceNs < _options.LimitNs)
-            {
-                continue;
-            }
-
-            List<WaitEdge> chain = ChainFrom(graph, node);
-            if (chain.Count == 0 || _reported.GetValueOrDefault(node.Id) == node.SinceNs || !MayReport(graph.CapturedNs))
+            WaitNode node = wait.Thread;
+            if (_reported.GetValueOrDefault(node.Id) == node.SinceNs || !MayReport(graph.CapturedNs))
             {
                 continue;
             }
 
             _reported[node.Id] = node.SinceNs;
-            OnSlowWait?.Invoke(new SlowWait(node, graph.CapturedNs - node.SinceNs, chain));
+            OnSlowWait?.Invoke(wait);
         }
-    }
-
-    private static List<WaitEdge> ChainFrom(WaitGraph graph, WaitNode node)
-    {
-        var chain = new List<WaitEdge>();
-        var seen = new HashSet<int>();
-        WaitNode at = node;
-        while (seen.Add(at.Id) && graph.EdgesFrom(at).FirstOrDefault() is { } edge)
-        {
-            chain.Add(edge);
-            at = edge.To;
-        }
-
-        return chain;
     }
 
     private bool MayReport(long now)

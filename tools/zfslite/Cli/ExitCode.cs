@@ -17,4 +17,7 @@ public static class ExitCode
 
     /// <summary>The daemon proved a deadlock among its own threads, printed it, and ended without flushing.</summary>
     public const int Deadlock = 75;
+
+    /// <summary>The daemon was told to end by a signal and could not close the pool; it said what it waited for, and ended without flushing.</summary>
+    public const int Stuck = 76;
 }

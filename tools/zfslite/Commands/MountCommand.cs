@@ -17,8 +17,9 @@ internal static class MountCommand
         Option<bool> background = new("--background") { Description = "Return when the mount is usable; the daemon goes on." };
         Option<bool> trace = new("-d", "--trace") { Description = "Print every FUSE request." };
         Option<string?> svg = new("--deadlock-svg") { Description = "Where to draw a deadlock, if one is proved.", HelpName = "FILE" };
+        Option<int> limit = new("--unmount-limit") { Hidden = true, DefaultValueFactory = static _ => UnmountGuard.LimitSecondsDefault };
         command.Arguments.Add(paths);
-        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg })
+        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, limit })
         {
             command.Options.Add(option);
         }
@@ -31,13 +32,15 @@ internal static class MountCommand
             parsed.GetValue(torture),
             parsed.GetValue(background),
             parsed.GetValue(trace),
-            parsed.GetValue(svg))));
+            parsed.GetValue(svg),
+            parsed.GetValue(limit))));
         return command;
     }
 
     /// <summary>Checks everything that can be checked before the pool is touched.</summary>
     internal static MountSettings Settings(
-        string[] paths, MountOptions options, string? memory, string? policy, int? torture, bool background, bool trace, string? svg)
+        string[] paths, MountOptions options, string? memory, string? policy, int? torture, bool background, bool trace, string? svg,
+        int unmountLimit = UnmountGuard.LimitSecondsDefault)
     {
         if (paths.Length < 2 && !(options.Remount && paths.Length == 1))
         {
@@ -71,6 +74,7 @@ internal static class MountCommand
             Background = background,
             Trace = trace,
             DeadlockSvg = svg is null ? null : Path.GetFullPath(svg),
+            UnmountLimitSeconds = Math.Max(unmountLimit, 1),
         };
     }
 

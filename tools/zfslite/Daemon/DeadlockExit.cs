@@ -25,6 +25,20 @@ internal sealed class DeadlockExit(MountSettings settings, string pool, FuseServ
         Leave($"pool {pool}: {report.Summary}; the connection is aborted, nothing is flushed, the pool opens as it was last synced", ExitCode.Deadlock);
     }
 
+    /// <summary>Called when the daemon was told to end and can't: nobody has proved why, but who waits for whom is on record.</summary>
+    /// <param name="why">What made it give up, one clause.</param>
+    internal void Stuck(string why)
+    {
+        const int WaitsNamed = 3;
+        const long YoungestNs = 1_000_000_000;
+        List<SlowWait> waits = [.. WaitGraph.Capture().SlowWaits(YoungestNs).OrderByDescending(static w => w.WaitedNs)];
+        string path = Path.Combine(ControlPaths.Directory, $"stuck-{ControlPaths.Safe(pool)}-{Environment.ProcessId}.txt");
+        string named = waits.Count == 0 ? "no thread waits for another" : string.Join("; ", waits.Take(WaitsNamed).Select(static w => w.ToLine()));
+        string more = waits.Count > WaitsNamed ? $"; and {waits.Count - WaitsNamed} more" : "";
+        string where = Write(path, string.Join("\n\n", waits.Select(static w => w.ToText()))) is { } failed ? failed : $"all waits are in {path}";
+        Leave($"pool {pool}: the unmount did not end, {why}: {named}{more}; {where}; the connection is aborted, nothing is flushed, the pool opens as it was last synced", ExitCode.Stuck);
+    }
+
     /// <summary>The counters of the small kernel at the end; a stuck thread may hold one of their locks, so they have a second.</summary>
     private string Counters()
     {
@@ -57,7 +71,7 @@ internal sealed class DeadlockExit(MountSettings settings, string pool, FuseServ
         log.WriteLine($"zfslite: {line}");
         log.Flush();
         _ = server.Abort();
-        MountPoint.TryDetach(settings.Directory);
+        MountPoint.TryDetach(settings.Directory, server.Connection);
         try
         {
             File.Delete(socketPath);

@@ -10,7 +10,8 @@ namespace ZfsLite.Cli;
 /// <summary>
 /// The daemon of one mount: memory, pool, file system, FUSE session, control socket and watchdog, set up in this order and taken
 /// down in the other. It ends when the kernel says that the mount is gone, whoever unmounted it: the unmount command, umount(8),
-/// fusermount3, SIGINT or SIGTERM. A proven deadlock ends it at once (<see cref="DeadlockExit"/>).
+/// fusermount3, SIGINT or SIGTERM. A proven deadlock ends it at once (<see cref="DeadlockExit"/>); so does a signal that leads to
+/// nothing (<see cref="UnmountGuard"/>).
 /// </summary>
 internal sealed class MountDaemon : IPoolCommands
 {
@@ -64,8 +65,10 @@ internal sealed class MountDaemon : IPoolCommands
         var watchdog = new Watchdog(new WatchdogOptions()) { OnDeadlock = deadlock.Run, OnSlowWait = w => _log.WriteLine(w.ToText()) };
         watchdog.Start();
         control.Start();
-        using PosixSignalRegistration interrupt = OnSignal(PosixSignal.SIGINT);
-        using PosixSignalRegistration terminate = OnSignal(PosixSignal.SIGTERM);
+        var guard = new UnmountGuard(_settings.UnmountLimitSeconds, _server.RequestUnmount, Progress, deadlock.Stuck, _closed, _log);
+        using PosixSignalRegistration interrupt = guard.On(PosixSignal.SIGINT);
+        using PosixSignalRegistration terminate = guard.On(PosixSignal.SIGTERM);
+        HoldSyncForTest();
         DaemonProcess.Ready(io, $"pool {_spa.Name} is mounted on {_settings.Directory}{ReadOnlyNote()}; unmount it with: zfslite unmount {_settings.Directory}", _spa.Name);
 
         _server.WaitEnded();
@@ -150,11 +153,26 @@ internal sealed class MountDaemon : IPoolCommands
         }
     }
 
-    private PosixSignalRegistration OnSignal(PosixSignal signal) => PosixSignalRegistration.Create(signal, context =>
+    /// <summary>Changes whenever a txg is on disk or a request is answered.</summary>
+    private (ulong Txg, long Requests) Progress() => (_spa.IsReadOnly ? 0 : _spa.Txg.SyncedTxg, _server.Session.Statistics().Sum(static s => s.Count));
+
+    /// <summary>For tests of a daemon that is stuck: while the file that the variable names is there, the sync thread gets no further.</summary>
+    private void HoldSyncForTest()
     {
-        context.Cancel = true;
-        _server.RequestUnmount();
-    });
+        const long LookNs = 50_000_000;
+        if (Environment.GetEnvironmentVariable("ZFSLITE_TEST_HOLD_SYNC") is not { Length: > 0 } file || _spa.IsReadOnly)
+        {
+            return;
+        }
+
+        _ = Kthread.Start("test_hold_sync", () => _spa.RunSyncTask(_ =>
+        {
+            while (File.Exists(file))
+            {
+                Kthread.Sleep(LookNs);
+            }
+        }));
+    }
 
     private string ReadOnlyNote() => _zfsvfs.IsReadOnly ? $", read-only ({_spa.ReadOnlyReason ?? "asked for"})" : "";
 

@@ -62,10 +62,15 @@ internal static class MountPoint
         }
     }
 
-    /// <summary>As <see cref="Detach"/>, for a process that is about to end: whatever comes of it.</summary>
-    internal static void TryDetach(string directory)
+    /// <summary>
+    /// As <see cref="Detach"/>, for a process that is about to end: whatever comes of it. Only the mount of this FUSE connection is
+    /// taken away, not what somebody may have mounted there since.
+    /// </summary>
+    internal static void TryDetach(string directory, int connection)
     {
-        if (Native.Umount2(directory, Native.MntDetach) != 0)
+        string device = $"0:{connection}";
+        bool ours = File.ReadLines("/proc/self/mountinfo").Select(static l => l.Split(' ')).Any(f => f.Length > 4 && f[2] == device && Unescape(f[4]) == directory);
+        if (ours && Native.Umount2(directory, Native.MntDetach) != 0)
         {
             _ = Tool.Run("fusermount3", ["-u", "-z", directory]);
         }

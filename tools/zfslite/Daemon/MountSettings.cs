@@ -15,6 +15,9 @@ internal sealed class MountSettings
     internal required bool Trace { get; init; }
     internal required string? DeadlockSvg { get; init; }
 
+    /// <summary>How long an unmount that a signal asked for may go on without progress, seconds.</summary>
+    internal int UnmountLimitSeconds { get; init; } = UnmountGuard.LimitSecondsDefault;
+
     /// <summary>The mount options again, as text that parses to the same.</summary>
     internal string OptionsText => Options.ToString();
 
@@ -33,6 +36,11 @@ internal sealed class MountSettings
         if (Trace)
         {
             words.Add("-d");
+        }
+
+        if (UnmountLimitSeconds != UnmountGuard.LimitSecondsDefault)
+        {
+            words.AddRange(["--unmount-limit", UnmountLimitSeconds.ToString()]);
         }
 
         if (DeadlockSvg is not null)
