@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Txn;
@@ -129,6 +130,7 @@ internal sealed class WriteThrottle
 
     /// <summary>The wait of a transaction that met too much dirty data: first below the limit, then the delay.</summary>
     /// <param name="startNs">When the transaction was created: time it has spent already counts.</param>
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     internal void WaitAndDelay(long startNs)
     {
         _lock.Enter();
