@@ -7,7 +7,7 @@ namespace ZfsLite.Cli;
 /// gigabytes to hand over. The daemon gives up when for <see cref="LimitSecondsDefault"/> seconds no txg reached the disk and no
 /// request was answered, or when a second signal comes later than <see cref="PatienceSeconds"/> seconds after the first.
 /// </summary>
-/// <remarks>Its thread takes no lock that a stuck thread could hold, except to read the progress, which has a time-out.</remarks>
+/// <remarks>Reading the progress takes locks that a stuck thread may hold, so that has a thread of its own; the one that decides takes none.</remarks>
 internal sealed class UnmountGuard(
     int limitSeconds, Action requestUnmount, Func<(ulong Txg, long Requests)> progress, Action<string> giveUp, ManualResetEventSlim closed, TextWriter log)
 {
@@ -18,11 +18,10 @@ internal sealed class UnmountGuard(
     internal const int PatienceSeconds = 5;
 
     private const int LookMs = 200;
-    private const int ProgressMs = 1000;
 
     private long _firstMs;
     private int _gaveUp;
-    private Task<(ulong Txg, long Requests)>? _asked;
+    private long _progressMs;
 
     /// <summary>Handles a signal until the registration is disposed of.</summary>
     internal PosixSignalRegistration On(PosixSignal signal) => PosixSignalRegistration.Create(signal, context =>
@@ -38,6 +37,8 @@ internal sealed class UnmountGuard(
         long first = Interlocked.CompareExchange(ref _firstMs, now, 0);
         if (first == 0)
         {
+            Volatile.Write(ref _progressMs, now);
+            new Thread(Look) { IsBackground = true, Name = "unmount_progress" }.Start();
             new Thread(Watch) { IsBackground = true, Name = "unmount_guard" }.Start();
             requestUnmount();
         }
@@ -51,46 +52,29 @@ internal sealed class UnmountGuard(
         }
     }
 
-    private void Watch()
+    private void Look()
     {
-        (ulong, long)? last = Progress();
-        long since = Environment.TickCount64;
+        (ulong, long) last = progress();
         while (!closed.Wait(LookMs))
         {
-            if (Progress() is { } seen && seen != last)
+            (ulong, long) seen = progress();
+            if (seen != last)
             {
                 last = seen;
-                since = Environment.TickCount64;
-            }
-
-            if (Environment.TickCount64 - since >= limitSeconds * 1000L)
-            {
-                GiveUp($"for {limitSeconds} s no transaction group was written and no request answered");
-                return;
+                Volatile.Write(ref _progressMs, Environment.TickCount64);
             }
         }
     }
 
-    /// <summary>Null if it can't be had: a question that is stuck is not asked again.</summary>
-    private (ulong, long)? Progress()
+    private void Watch()
     {
-        _asked ??= Task.Run(progress);
-        try
+        while (!closed.Wait(LookMs))
         {
-            if (!_asked.Wait(ProgressMs))
+            if (Environment.TickCount64 - Volatile.Read(ref _progressMs) >= limitSeconds * 1000L)
             {
-                return null;
+                GiveUp($"for {limitSeconds} s no transaction group was written and no request answered");
+                return;
             }
-
-            (ulong, long) answer = _asked.Result;
-            _asked = null;
-            return answer;
-        }
-        catch (AggregateException)
-        {
-            // What it asks is being taken down: no news.
-            _asked = null;
-            return null;
         }
     }
 
