@@ -46,6 +46,21 @@ public static unsafe class KmemAllocator
             return;
         }
 
+        FreeLarge(system, p, size);
+    }
+
+    /// <summary>Whole pages, however few.</summary>
+    internal static byte* AllocPages(int pages, KmFlags flags)
+    {
+        Gfp.Check(flags);
+        return Large(KmemSystem.Current, (long)pages << ArenaMapping.PageShift, flags);
+    }
+
+    /// <summary>Frees what AllocPages gave.</summary>
+    internal static void FreePages(byte* p, int pages) => FreeLarge(KmemSystem.Current, p, (long)pages << ArenaMapping.PageShift);
+
+    private static void FreeLarge(KmemSystem system, byte* p, long size)
+    {
         int page = system.Mapping.IndexOf(p);
         if (page < 0 || system.Mapping.Address(page) != p || system.Mapping.Pages[page].Kind != PageKind.Large)
         {
@@ -87,6 +102,11 @@ public static unsafe class KmemAllocator
         if (system.Torture.Rate > 0)
         {
             system.Torture.Point(flags, self);
+        }
+
+        if (system.Options.FaultPoints && system.Faults.Hits(flags, self))
+        {
+            return null;
         }
 
         GfpMask gfp = Gfp.Convert(flags, system.Policy, self.Flags);

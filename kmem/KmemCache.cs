@@ -30,7 +30,7 @@ public sealed unsafe class KmemCache
         _constructor = constructor;
         _destructor = destructor;
         _poison = system.Options.Poison;
-        _hooks = _poison || constructor is not null || destructor is not null || system.Torture.Rate > 0;
+        _hooks = _poison || constructor is not null || destructor is not null || system.Torture.Rate > 0 || system.Options.FaultPoints;
         _engine = new SlubqEngine(system, name, size, align, flags);
         _magazineSize = (flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : _engine.QueueSize;
         _magazines = new Magazine[Kthread.CpuCount];
@@ -47,6 +47,9 @@ public sealed unsafe class KmemCache
 
     /// <summary>Bytes of one object.</summary>
     public int ObjectSize { get; }
+
+    /// <summary>Are its objects constructed or destructed?</summary>
+    internal bool HasConstructor => _constructor is not null || _destructor is not null;
 
     /// <summary>Number of the cache in its system.</summary>
     internal int Id { get; }
@@ -80,9 +83,9 @@ public sealed unsafe class KmemCache
             FsReclaim.Touch(flags, _system.Policy, self);
         }
 
-        if (_hooks && _system.Torture.Rate > 0)
+        if (_hooks && (!MayAlloc(flags, self)))
         {
-            _system.Torture.Point(flags, self);
+            return null;
         }
 
         Magazine magazine = _magazines[self.Cpu];
@@ -252,6 +255,17 @@ public sealed unsafe class KmemCache
         }
 
         return new KmemCache(system, name, size, align, constructor, destructor, flags);
+    }
+
+    /// <summary>What may happen before an allocation: torture, and a fault that a test has ordered.</summary>
+    private bool MayAlloc(KmFlags flags, Kthread self)
+    {
+        if (_system.Torture.Rate > 0)
+        {
+            _system.Torture.Point(flags, self);
+        }
+
+        return !_system.Options.FaultPoints || !_system.Faults.Hits(flags, self);
     }
 
     /// <summary>The hooks of an allocation: checks and refills the junk, runs the constructor.</summary>

@@ -26,12 +26,25 @@ public sealed class KmemOptions
     /// <summary>Fills freed memory with junk and checks it on the next allocation. For tests: it touches every byte.</summary>
     public bool Poison { get; init; }
 
+    /// <summary>For tests: every allocation asks whether a test wants it to fail.</summary>
+    public bool FaultPoints { get; init; }
+
+    /// <summary>A thread that might wait for an element of a memory pool while it holds one of another gets an exception; else it is
+    /// only counted and reported. Default: in simulated and in debug builds.</summary>
+    public bool StrictMempools { get; init; } = SplPlatform.IsSimulated || DebugBuild;
+
     /// <summary>Locks the arena into memory if the system allows it.</summary>
     public bool LockArena { get; init; } = !SplPlatform.IsSimulated;
 
     /// <summary>After how long without any progress a sleeping allocation gives up with <see cref="KmemExhaustedException"/>,
     /// nanoseconds. 60 s.</summary>
     public long OomTimeoutNs { get; init; } = 60_000_000_000;
+
+#if DEBUG
+    private const bool DebugBuild = true;
+#else
+    private const bool DebugBuild = false;
+#endif
 
     /// <summary>Receives warnings (allocations that stall), at most 5 in 60 s; null: only counted.</summary>
     public Action<string>? Warn { get; init; }

@@ -81,6 +81,9 @@ public sealed record KmemStats
     /// <summary>All caches, in the order of their creation.</summary>
     public IReadOnlyList<KmemCacheStats> Caches { get; init; } = [];
 
+    /// <summary>All memory pools, in the order of their creation.</summary>
+    public IReadOnlyList<MempoolStats> Mempools { get; init; } = [];
+
     /// <summary>All shrinkers, in the order of their registration.</summary>
     public IReadOnlyList<ShrinkerStats> Shrinkers { get; init; } = [];
 
@@ -113,6 +116,7 @@ public sealed record KmemStats
             Failures = c.Failures,
             Warnings = c.Warnings,
             Caches = system.Caches.Statistics(),
+            Mempools = system.Mempools.Statistics(),
             Shrinkers = [.. system.Shrinkers.Entries.Select(static e => new ShrinkerStats(e.Shrinker.Name, e.Scans, e.Stops, e.Freed))],
         };
         return WithNodes(stats, system.Pages.Nodes);

@@ -43,7 +43,7 @@ namespace ZfsLite.Kmem;
 /// </para>
 /// <para>
 /// Lock order, outermost first: kmem_caches (only tried in reclaim) → kmem_cache → nothing; kmem_vmalloc, kmem_node,
-/// kmem_wait, kmem_shrinkers and kswapd are leaves. Magazines are entered by try alone, and may be held while kmem_cache is
+/// kmem_wait, kmem_shrinkers, mempool and kswapd are leaves. Magazines are entered by try alone, and may be held while kmem_cache is
 /// taken. Shrinkers run with none of them held. The pseudo-lock fs_reclaim (<see cref="FsReclaim"/>) comes after every lock
 /// under which an unmarked sleeping allocation is made, and before every lock that a shrinker takes.
 /// </para>
@@ -72,6 +72,7 @@ public sealed class KmemSystem
         Vmalloc = new VmallocWindow(this, Mapping);
         Kswapd = new Kswapd(this);
         Reclaimer = new Reclaimer(this);
+        Faults = new FaultPoint(this);
         Kmalloc = new KmallocCaches(this);
         if (options.LockArena)
         {
@@ -118,6 +119,10 @@ public sealed class KmemSystem
     internal ShrinkerRegistry Shrinkers { get; } = new();
 
     internal CacheRegistry Caches { get; } = new();
+
+    internal MempoolRegistry Mempools { get; } = new();
+
+    internal FaultPoint Faults { get; }
 
     internal Kswapd Kswapd { get; }
 

@@ -201,7 +201,7 @@ internal sealed unsafe class PageAllocator
 
     private int MarkFor(GfpMask gfp, Kthread self)
     {
-        if ((self.Flags & (ThreadFlags.Memalloc | ThreadFlags.InReclaim)) != 0)
+        if ((self.Flags & (ThreadFlags.Memalloc | ThreadFlags.InReclaim)) != 0 && (self.Flags & ThreadFlags.NoMemalloc) == 0)
         {
             return 0;
         }

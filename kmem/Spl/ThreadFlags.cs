@@ -21,4 +21,7 @@ public enum ThreadFlags
 
     /// <summary>The quiesce, sync or log-writing path: others wait for this thread.</summary>
     SyncPath = 16,
+
+    /// <summary>__GFP_NOMEMALLOC: for one allocation, what reclaimers may have is not for this thread.</summary>
+    NoMemalloc = 32,
 }

@@ -17,9 +17,22 @@ internal static class KmemCommand
         new("FAILURES", c => c.Failures.ToString(), true),
     ];
 
+    private static readonly TableColumn<MempoolRow>[] s_mempools =
+    [
+        new("MEMPOOL", p => p.Mempool),
+        new("ELEMSIZE", p => p.ElementSize.ToString(), true),
+        new("MIN", p => p.Min.ToString(), true),
+        new("RESERVE", p => p.Reserve.ToString(), true),
+        new("LOWEST", p => p.Lowest.ToString(), true),
+        new("ALLOCS", p => p.Allocations.ToString(), true),
+        new("FROMRESERVE", p => p.FromReserve.ToString(), true),
+        new("WAITS", p => p.Waits.ToString(), true),
+        new("WAITMS", p => p.WaitMs.ToString(), true),
+    ];
+
     internal static Command Build(CommandIo io)
     {
-        var command = new Command("kmem", "Shows a daemon's memory: watermarks, policy counters, slab table.");
+        var command = new Command("kmem", "Shows a daemon's memory: watermarks, policy counters, slab table, memory pools.");
         Argument<string?> target = new("target") { Description = "Pool or mount point.", HelpName = "POOL|DIR", Arity = ArgumentArity.ZeroOrOne };
         Option<bool> json = CommonOptions.Json();
         command.Arguments.Add(target);
@@ -49,6 +62,8 @@ internal static class KmemCommand
 
         io.Out.WriteLine();
         io.Rows(kmem.Caches, false, ControlJson.Default.ListSlabRow, s_columns);
+        io.Out.WriteLine();
+        io.Rows(kmem.Mempools, false, ControlJson.Default.ListMempoolRow, s_mempools);
         return ExitCode.Ok;
     }
 }

@@ -14,6 +14,7 @@ namespace ZfsLite.Cli;
 [JsonSerializable(typeof(List<TxgRow>))]
 [JsonSerializable(typeof(KmemInfo))]
 [JsonSerializable(typeof(List<SlabRow>))]
+[JsonSerializable(typeof(List<MempoolRow>))]
 [JsonSerializable(typeof(List<ImportRow>))]
 [JsonSerializable(typeof(CheckInfo))]
 public sealed partial class ControlJson : JsonSerializerContext;

@@ -29,4 +29,7 @@ public sealed class KmemInfo
 
     /// <summary>The slab table.</summary>
     public List<SlabRow> Caches { get; set; } = [];
+
+    /// <summary>The memory pools.</summary>
+    public List<MempoolRow> Mempools { get; set; } = [];
 }

@@ -30,6 +30,18 @@ internal static class KmemReport
                 Allocations = c.Allocs,
                 Failures = c.Failures,
             })],
+            Mempools = [.. stats.Mempools.Select(static p => new MempoolRow
+            {
+                Mempool = p.Name,
+                ElementSize = p.ElementBytes,
+                Min = p.MinElements,
+                Reserve = p.InReserve,
+                Lowest = p.LowWater,
+                Allocations = p.Allocs,
+                FromReserve = p.FromReserve,
+                Waits = p.Waits,
+                WaitMs = p.WaitNs / 1_000_000,
+            })],
         };
         Count(info.Counters, stats);
         foreach (ShrinkerStats shrinker in stats.Shrinkers)
