@@ -18,9 +18,10 @@ namespace ZfsLite.Fs;
 /// <para>Writeback cache. The kernel owns size and mtime of a file it caches and sends them by SETATTR, ctime included; it
 /// reads through write-only handles, and it handles O_APPEND itself. So OPEN checks no access mode and WRITE appends
 /// nothing. An open keeps the kernel's cached pages unless a read has to be seen for the access time. The kernel does not
-/// write dirty pages out before it asks for data and holes, and its size may be ahead of ours: while a handle is open for
-/// writing, SEEK_DATA and SEEK_HOLE are answered EINVAL, "not supported here", after which cp and tar copy plainly; a wrong
-/// answer would make them lose data.</para>
+/// write dirty pages out before it asks for data and holes (seen on 6.18), and its size may be ahead of ours, unknown: while a
+/// handle is open for writing, SEEK_DATA and SEEK_HOLE are answered EINVAL, "not supported here", after which cp and tar look for
+/// zeros themselves, and their copies are whole and sparse. What we know would make them lose data; "all is data" up to the size we know
+/// would lose the tail or go round for ever, and make copies that are not sparse.</para>
 /// <para>Set-id bits (HANDLE_KILLPRIV_V2) are cleared here: as the kernel marks in WRITE, OPEN and SETATTR, and on every
 /// change of owner of a file. A file capability is dropped when a program file is opened for writing, truncated or given
 /// away: earlier than the kernel would, never later for a handle opened after it was set.</para>

@@ -13,7 +13,7 @@ public sealed class CliDeadlockTests : IDisposable
 
     public void Dispose() => _m.Dispose();
 
-    [RootMountFact]
+    [FuseFact]
     public void Under_none_the_daemon_proves_the_deadlock_draws_it_and_leaves_a_clean_pool()
     {
         Prepare();
@@ -29,7 +29,7 @@ public sealed class CliDeadlockTests : IDisposable
         _m.Mount();
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Under_fstrans_the_same_work_completes()
     {
         Prepare();

@@ -11,7 +11,7 @@ public sealed class CliMountTests : IDisposable
 
     public void Dispose() => _m.Dispose();
 
-    [RootMountFact]
+    [FuseFact]
     public void A_copied_tree_is_the_same_after_a_new_mount_and_the_pool_is_clean()
     {
         _m.Create();
@@ -27,7 +27,7 @@ public sealed class CliMountTests : IDisposable
         _m.JudgesAreContent();
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void The_pool_is_closed_when_unmount_returns()
     {
         _m.Create();
@@ -42,7 +42,7 @@ public sealed class CliMountTests : IDisposable
         _m.JudgesAreContent();
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void A_plain_umount_closes_the_pool_too()
     {
         _m.Create();
@@ -55,7 +55,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Equal("kept", File.ReadAllText($"{_m.Mnt}/f"));
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void SIGTERM_closes_the_pool_too()
     {
         _m.Create();
@@ -68,7 +68,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Equal("kept", File.ReadAllText($"{_m.Mnt}/f"));
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Every_question_is_answered_on_a_mounted_pool()
     {
         _m.Create();
@@ -90,7 +90,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Contains("gzip", _m.Ok("get", _m.Image, "compression"), StringComparison.Ordinal);
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Sync_makes_everything_survive_a_kill()
     {
         _m.Create();
@@ -108,7 +108,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Equal("content 77\n", File.ReadAllText($"{_m.Mnt}/f77"));
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Remount_changes_ro_and_atime()
     {
         _m.Create();
@@ -125,7 +125,7 @@ public sealed class CliMountTests : IDisposable
         _m.Refused("cannot become writable", "mount", _m.Image, _m.Mnt, "-o", "remount,rw");
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Read_only_changes_no_byte_of_the_image()
     {
         _m.Create();
@@ -140,7 +140,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Equal(before, _m.Shell($"sha256sum {_m.Image}"));
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Dev_and_suid_are_off_unless_asked_for()
     {
         _m.Create();
@@ -158,7 +158,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Contains("noexec", flags, StringComparison.Ordinal);
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Busy_and_taken_mounts_are_refused_by_name()
     {
         _m.Create();
@@ -178,14 +178,14 @@ public sealed class CliMountTests : IDisposable
         _m.JudgesAreContent();
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void A_device_inside_its_own_mount_point_is_refused()
     {
         _m.Create();
         _m.Refused("could not be reached any more", "mount", _m.Image, _m.PoolDir, "--background");
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Without_dev_fuse_the_message_says_so()
     {
         _m.Create();
@@ -195,7 +195,7 @@ public sealed class CliMountTests : IDisposable
         Assert.Equal(1, result.Output.Count(c => c == '\n'));
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void A_dataset_that_is_not_there_is_refused_by_name()
     {
         _m.Create();
@@ -203,7 +203,7 @@ public sealed class CliMountTests : IDisposable
         _m.Mount();
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void A_block_bad_in_all_copies_is_an_I_O_error_for_its_file_alone()
     {
         _m.Create();
@@ -247,7 +247,7 @@ public sealed class CliMountTests : IDisposable
         _m.ZdbIsContent("goldmini");
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void The_helpers_of_mount_and_umount_work_as_they_are_called()
     {
         _m.Create();

@@ -108,7 +108,7 @@ public sealed class CliStripeTests : IDisposable
         Assert.Equal(before, SHA256.HashData(File.ReadAllBytes(_b)));
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void Mounted_in_two_orders_it_keeps_its_files_and_df_shows_the_sum()
     {
         Create();

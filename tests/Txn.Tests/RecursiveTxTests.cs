@@ -2,6 +2,7 @@ using System.Xml.Linq;
 using ZfsLite.Kmem;
 using ZfsLite.Kmem.Spl;
 using ZfsLite.Lab;
+using ZfsLite.TestKit;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Tests.Txn;
