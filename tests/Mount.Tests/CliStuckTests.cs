@@ -21,7 +21,7 @@ public sealed class CliStuckTests : IDisposable
 
     public void Dispose() => _m.Dispose();
 
-    [RootMountFact]
+    [FuseFact]
     public void Without_progress_it_gives_up_after_its_time_and_says_what_it_waited_for()
     {
         MakePool();
@@ -37,7 +37,7 @@ public sealed class CliStuckTests : IDisposable
         NothingStays();
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void A_second_signal_counts_after_5_seconds()
     {
         MakePool();
@@ -49,7 +49,7 @@ public sealed class CliStuckTests : IDisposable
         NothingStays();
     }
 
-    [RootMountFact]
+    [FuseFact]
     public void An_unmount_that_ends_in_time_is_a_clean_one()
     {
         MakePool();
