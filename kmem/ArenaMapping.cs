@@ -13,7 +13,7 @@ internal sealed unsafe class ArenaMapping
     internal const int PageShift = 12;
     internal const int PageSize = 1 << PageShift;
 
-    /// <summary>Words of <see cref="SlabBits"/> for each arena page: a bit for every 8 bytes.</summary>
+    /// <summary>Words of <see cref="SlabBits"/> for each page: a bit for every 8 bytes.</summary>
     internal const int BitWordsPerPage = PageSize / 8 / 64;
 
     // Base and window are aligned to the largest block, so that blocks are aligned to their size in bytes too.
@@ -35,7 +35,7 @@ internal sealed unsafe class ArenaMapping
         WindowStart = (ArenaPages + AlignPages - 1) & -AlignPages;
         TotalPages = WindowStart + WindowPages;
         Pages = new PageDesc[TotalPages];
-        SlabBits = new ulong[ArenaPages * BitWordsPerPage];
+        SlabBits = new ulong[(long)TotalPages * BitWordsPerPage];
         _fd = PosixMemory.MemfdCreate("zfslite-arena", PosixMemory.MfdCloexec);
         if (_fd < 0)
         {

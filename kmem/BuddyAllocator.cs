@@ -96,6 +96,8 @@ internal sealed class BuddyAllocator
             }
 
             _pages[i].Kind = PageKind.None;
+            _pages[i].Owner = 0;
+            _pages[i].Reserve = false;
         }
 
         FreePages += count;

@@ -1,45 +1,71 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
 
 /// <summary>
 /// A slab cache (kmem_cache_t): objects of one size. What every allocation and free passes is here: a queue of free objects
-/// per virtual CPU (a magazine), entered by try-lock; the one freed last is taken first. An empty queue is filled from, and
-/// the oldest half of a full one goes back to, the slabs, which are the engine's (<see cref="SlabEngine"/>).
+/// per virtual CPU (<see cref="Magazine"/>); the one freed last is taken first. An empty queue is filled from, and
+/// the oldest part of a full one goes back to, what is behind it, which is the engine's (<see cref="SlabEngine"/>).
+/// <para>
+/// The hit. A queue that leans towards the calling thread is entered without an atomic; whose object is freed is one comparison
+/// (<see cref="PageDesc.Owner"/> says cache, node and tag at once). Everything that is rare is made to fail one of the two tests
+/// there, and is looked at behind: caches with hooks and queues that several threads use never lean; objects of another
+/// node's slabs, of slabs tagged as reserve, and of other caches have another owner; a queue out of memory or of a cache destroyed
+/// is empty and holds nothing.
+/// </para>
 /// </summary>
-public sealed unsafe class KmemCache
+public sealed unsafe partial class KmemCache
 {
+    private const ThreadFlags BypassesQueues = ThreadFlags.InReclaim | ThreadFlags.Kswapd;
+    private const KmFlags PublicFlags = KmFlags.NoSleep | KmFlags.PushPage;
+
     private readonly KmemSystem _system;
+    private readonly PageAllocator _pageAllocator;
     private readonly PageDesc[] _pages;
+    private readonly byte* _base;
     private readonly SlabEngine _engine;
     private readonly KmemObjectAction? _constructor;
     private readonly KmemObjectAction? _destructor;
     private readonly Magazine[] _magazines;
-    private readonly int _magazineSize;
     private readonly bool _poison;
     private readonly bool _hooks;
-    private bool _destroyed;
+    private long _slowAllocs;
+    private long _slowFrees;
+    private long _failures;
+    private int _destroyed;
 
-    private KmemCache(KmemSystem system, string name, int size, int align, KmemObjectAction? constructor, KmemObjectAction? destructor, KmemCacheFlags flags)
+    /// <summary>Made by <see cref="CacheRegistry"/>, under its lock.</summary>
+    internal KmemCache(
+        KmemSystem system,
+        SlabEngine engine,
+        string name,
+        int size,
+        int align,
+        KmemObjectAction? constructor,
+        KmemObjectAction? destructor)
     {
         Name = name;
         ObjectSize = size;
+        Align = align;
         _system = system;
+        _pageAllocator = system.Pages;
         _pages = system.Mapping.Pages;
+        _base = system.Mapping.Base;
+        _engine = engine;
         _constructor = constructor;
         _destructor = destructor;
         _poison = system.Options.Poison;
         _hooks = _poison || constructor is not null || destructor is not null || system.Torture.Rate > 0 || system.Options.FaultPoints;
-        _engine = new SlubqEngine(system, name, size, align, flags);
-        _magazineSize = (flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : _engine.QueueSize;
+        _queueSize = (engine.Flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : engine.QueueSize;
+        _batch = (_queueSize + 1) / 2;
         _magazines = new Magazine[Kthread.CpuCount];
         for (int i = 0; i < _magazines.Length; i++)
         {
-            _magazines[i] = new Magazine(_magazineSize);
+            int node = system.Pages.NodeOfCpu(i);
+            _magazines[i] = new Magazine(node, engine.QueueOwner(node)) { Plain = _hooks, Batch = _batch };
         }
-
-        Id = _engine.Id = system.Caches.Add(this);
     }
 
     /// <summary>Name of the cache.</summary>
@@ -48,22 +74,26 @@ public sealed unsafe class KmemCache
     /// <summary>Bytes of one object.</summary>
     public int ObjectSize { get; }
 
+    /// <summary>What the addresses of objects are a multiple of.</summary>
+    public int Align { get; }
+
     /// <summary>Are its objects constructed or destructed?</summary>
     internal bool HasConstructor => _constructor is not null || _destructor is not null;
 
-    /// <summary>Number of the cache in its system.</summary>
-    internal int Id { get; }
+    /// <summary>What is behind it, shared with other caches perhaps.</summary>
+    internal SlabEngine Engine => _engine;
 
     /// <summary>kmem_cache_create. <paramref name="align"/>: 8 to 4096, a power of two.</summary>
     public static KmemCache Create(string name, int size, int align = 8) => Create(name, size, align, null, null);
 
     /// <summary>kmem_cache_create with a constructor, run at every allocation, and a destructor, run at every free.</summary>
-    /// <param name="name">Name, for statistics.</param>
+    /// <param name="name">Name, for statistics. One that is taken can be had again only for an equal cache.</param>
     /// <param name="size">Bytes of an object, 1 to 4 MiB.</param>
     /// <param name="align">Alignment: 8 to 4096, a power of two.</param>
     /// <param name="constructor">Or null.</param>
     /// <param name="destructor">Or null.</param>
     /// <param name="flags">KMC_* flags.</param>
+    /// <exception cref="InvalidOperationException">The name is taken by a cache of another kind.</exception>
     public static KmemCache Create(
         string name,
         int size,
@@ -76,49 +106,34 @@ public sealed unsafe class KmemCache
     /// <summary>kmem_cache_alloc. Null only with <see cref="KmFlags.NoSleep"/>. Contents are undefined.</summary>
     public byte* Alloc(KmFlags flags)
     {
-        Gfp.Check(flags);
         Kthread self = Kthread.Current;
-        if (self.HeldCount != 0)
+        Magazine magazine = _magazines[self.Cpu];
+        if (((int)(flags & ~PublicFlags) | self.HeldCount) != 0)
         {
+            Gfp.Check(flags);
             FsReclaim.Touch(flags, _system.Policy, self);
         }
 
-        if (_hooks && (!MayAlloc(flags, self)))
+        if (ReferenceEquals(magazine.Owner, self))
         {
-            return null;
-        }
-
-        Magazine magazine = _magazines[self.Cpu];
-        byte* obj;
-        if (Katomic.CompareExchange(ref magazine.Lock, 1, 0) == 0)
-        {
-            int count = magazine.Count;
-            if (count > 0)
+            Katomic.Store(ref self.InQueue, 1);
+            if (ReferenceEquals(Katomic.Load(ref magazine.Owner), self))
             {
-                obj = magazine.Objects[count - 1];
-                magazine.Count = count - 1;
-                magazine.Allocs++;
-            }
-            else
-            {
-                obj = _engine.Refill(magazine);
-                magazine.Allocs += obj != null ? 1 : 0;
+                int count = magazine.Count - 1;
+                if (count >= 0)
+                {
+                    byte* obj = magazine.Objects[count];
+                    magazine.Count = count;
+                    magazine.Allocs++;
+                    Katomic.Store(ref self.InQueue, 0);
+                    return obj;
+                }
             }
 
-            Katomic.Store(ref magazine.Lock, 0);
-        }
-        else
-        {
-            obj = _engine.TryTake();
+            Katomic.Store(ref self.InQueue, 0);
         }
 
-        if (obj == null)
-        {
-            ThrowIfDestroyed();
-            obj = _engine.Grow(flags, self);
-        }
-
-        return _hooks && obj != null ? Prepare(obj) : obj;
+        return AllocSlow(flags, self, magazine);
     }
 
     /// <summary>As Alloc, zero-filled.</summary>
@@ -136,55 +151,47 @@ public sealed unsafe class KmemCache
     /// <summary>kmem_cache_free.</summary>
     public void Free(byte* obj)
     {
-        int page = _system.Mapping.IndexOf(obj);
-        if (page < 0 || _pages[page].Kind != PageKind.Slab || _pages[page].Owner != Id || _destroyed)
-        {
-            throw new InvalidOperationException($"address 0x{(ulong)obj:x} is freed to cache {Name}, which it is not from");
-        }
-
-        if (_hooks)
-        {
-            Retire(obj, page);
-        }
-
         Kthread self = Kthread.Current;
         Magazine magazine = _magazines[self.Cpu];
-        bool direct = _magazineSize == 0 || (self.Flags & (ThreadFlags.InReclaim | ThreadFlags.Kswapd)) != 0 || _system.Pages.HasWaiters;
-        if (direct || Katomic.CompareExchange(ref magazine.Lock, 1, 0) != 0)
+        PageDesc[] pages = _pages;
+        ulong page = (ulong)(obj - _base) >> ArenaMapping.PageShift;
+        if (page < (ulong)pages.Length
+            && Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(pages), (nint)page).Owner == magazine.PageOwner
+            && ReferenceEquals(magazine.Owner, self)
+            && (self.Flags & BypassesQueues) == 0
+            && !_pageAllocator.HasWaiters)
         {
-            _engine.Put(obj, page);
-            return;
+            Katomic.Store(ref self.InQueue, 1);
+            if (ReferenceEquals(Katomic.Load(ref magazine.Owner), self))
+            {
+                int count = magazine.Count;
+                if (count < magazine.Capacity)
+                {
+                    magazine.Objects[count] = obj;
+                    magazine.Count = count + 1;
+                    magazine.Frees++;
+                    Katomic.Store(ref self.InQueue, 0);
+                    return;
+                }
+            }
+
+            Katomic.Store(ref self.InQueue, 0);
         }
 
-        if (magazine.Count == _magazineSize)
-        {
-            _engine.Flush(magazine, (_magazineSize + 1) / 2);
-        }
-
-        magazine.Objects[magazine.Count++] = obj;
-        magazine.Frees++;
-        Katomic.Store(ref magazine.Lock, 0);
+        FreeSlow(obj, self, magazine);
     }
 
-    /// <summary>kmem_cache_reap_now: gives back what is in magazines and empty slabs.</summary>
+    /// <summary>kmem_cache_reap_now: gives back what is in queues and empty slabs.</summary>
     public void Reap()
     {
-        foreach (Magazine magazine in _magazines)
-        {
-            if (magazine.Count > 0 && Katomic.CompareExchange(ref magazine.Lock, 1, 0) == 0)
-            {
-                _engine.Flush(magazine, magazine.Count);
-                Katomic.Store(ref magazine.Lock, 0);
-            }
-        }
-
+        _ = FlushQueues();
         _engine.Shrink();
     }
 
     /// <summary>kmem_cache_destroy. Fails, naming the count, if objects are live.</summary>
     public void Destroy()
     {
-        if (_destroyed)
+        if (Katomic.Exchange(ref _destroyed, 1) != 0)
         {
             throw new InvalidOperationException($"cache {Name} is destroyed twice");
         }
@@ -193,46 +200,46 @@ public sealed unsafe class KmemCache
         long live = Statistics().ObjectsAllocated;
         if (live != 0)
         {
+            Katomic.Store(ref _destroyed, 0);
             throw new InvalidOperationException($"cache {Name} is destroyed with {live} live objects of {ObjectSize} bytes");
         }
 
-        _destroyed = true;
-        _system.Caches.Remove(this);
+        SlabEngine? last = _system.Caches.Remove(this);
+        DropQueues();
+        last?.Close();
     }
 
     /// <summary>The figures of this cache.</summary>
-    public KmemCacheStats Statistics()
+    public KmemCacheStats Statistics() => _system.Caches.Statistics(this);
+
+    /// <summary>The figures. The lock of the registry is held. Slabs are shown with the first of the caches that share them.</summary>
+    internal KmemCacheStats StatisticsLocked()
     {
         SlabEngineStats slabs = _engine.Statistics();
-        long cached = 0;
-        long allocs = slabs.Allocs;
-        long frees = slabs.Frees;
-        foreach (Magazine m in _magazines)
-        {
-            cached += m.Count;
-            allocs += m.Allocs;
-            frees += m.Frees;
-        }
-
-        return new KmemCacheStats
+        bool first = _engine.Caches.Count == 0 || ReferenceEquals(_engine.Caches[0], this);
+        var stats = new KmemCacheStats
         {
             Name = Name,
             ObjectSize = ObjectSize,
             SlabSize = slabs.SlabSize,
-            SlabsTotal = slabs.SlabsTotal,
-            SlabsAllocated = slabs.SlabsAllocated,
-            SlabsMax = slabs.SlabsMax,
-            ObjectsTotal = slabs.ObjectsTotal,
-            ObjectsAllocated = slabs.ObjectsOut - cached,
-            ObjectsMax = slabs.ObjectsMax,
-            ObjectsInMagazines = cached,
-            Bytes = slabs.Bytes,
-            MagazineSize = _magazineSize,
-            Refills = slabs.Refills,
-            Failures = slabs.Failures,
-            Allocs = allocs,
-            Frees = frees,
+            MagazineSize = _queueSize,
+            Failures = Katomic.Load(ref _failures),
+            SharesSlabsOf = first ? null : _engine.Caches[0].Name,
+            Aliases = first ? [.. _engine.Caches.Skip(1).Select(static c => c.Name)] : [],
         };
+        stats = WithQueues(stats);
+        return !first
+            ? stats
+            : stats with
+            {
+                SlabsTotal = slabs.SlabsTotal,
+                SlabsAllocated = slabs.SlabsAllocated,
+                SlabsMax = slabs.SlabsMax,
+                ObjectsTotal = slabs.ObjectsTotal,
+                ObjectsMax = slabs.ObjectsMax,
+                ObjectsInMagazines = stats.ObjectsInMagazines + slabs.Queued,
+                Bytes = slabs.Bytes,
+            };
     }
 
     internal static KmemCache CreateIn(
@@ -254,7 +261,89 @@ public sealed unsafe class KmemCache
             throw new ArgumentOutOfRangeException(nameof(align), $"cache {name}: alignment {align}; a power of two from 8 to 4096 is possible");
         }
 
-        return new KmemCache(system, name, size, align, constructor, destructor, flags);
+        return system.Caches.Create(name, size, align, constructor, destructor, flags);
+    }
+
+    /// <summary>An allocation that did not hit: the queue under its lock, what is behind it, a new slab.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private byte* AllocSlow(KmFlags flags, Kthread self, Magazine magazine)
+    {
+        if (_hooks && !MayAlloc(flags, self))
+        {
+            return null;
+        }
+
+        byte* obj;
+        if (magazine.TryEnter(self, contends: true))
+        {
+            int count = magazine.Count;
+            if (count > 0)
+            {
+                obj = magazine.Objects[count - 1];
+                magazine.Count = count - 1;
+                magazine.Allocs++;
+            }
+            else
+            {
+                obj = Refill(magazine);
+            }
+
+            magazine.Exit(self);
+        }
+        else
+        {
+            obj = _engine.TryTake();
+            if (obj != null)
+            {
+                Katomic.Increment(ref _slowAllocs);
+            }
+        }
+
+        if (obj == null)
+        {
+            ThrowIfDestroyed();
+            obj = _engine.Grow(flags, self);
+            Katomic.Increment(ref obj != null ? ref _slowAllocs : ref _failures);
+        }
+
+        return _hooks && obj != null ? Prepare(obj) : obj;
+    }
+
+    /// <summary>A free that did not hit: whose object is it, and where does it go?</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeSlow(byte* obj, Kthread self, Magazine magazine)
+    {
+        int page = _system.Mapping.IndexOf(obj);
+        int owner = page < 0 ? 0 : _pages[page].Owner;
+        if ((owner & SlabEngine.IdMask) != _engine.Id || _destroyed != 0)
+        {
+            throw new InvalidOperationException($"address 0x{(ulong)obj:x} is freed to cache {Name}, which it is not from");
+        }
+
+        if (_hooks)
+        {
+            Retire(obj, page);
+        }
+
+        bool queued = owner == magazine.PageOwner && _queueSize != 0 && (self.Flags & BypassesQueues) == 0 && !_pageAllocator.HasWaiters;
+        if (queued && magazine.TryEnter(self, contends: true))
+        {
+            queued = magazine.Count < magazine.Capacity || MakeRoom(magazine);
+            if (queued)
+            {
+                magazine.Objects[magazine.Count++] = obj;
+                magazine.Frees++;
+            }
+
+            magazine.Exit(self);
+            if (queued)
+            {
+                return;
+            }
+        }
+
+        _engine.Put(obj, page);
+        Katomic.Increment(ref _slowFrees);
     }
 
     /// <summary>What may happen before an allocation: torture, and a fault that a test has ordered.</summary>
@@ -308,7 +397,7 @@ public sealed unsafe class KmemCache
 
     private void ThrowIfDestroyed()
     {
-        if (_destroyed || !ReferenceEquals(_system, KmemSystem.CurrentOrNull))
+        if (_destroyed != 0 || !ReferenceEquals(_system, KmemSystem.CurrentOrNull))
         {
             throw new InvalidOperationException($"cache {Name} is destroyed, or its kmem has been shut down");
         }

@@ -6,6 +6,12 @@ public sealed record KmemCacheStats
     /// <summary>Name of the cache.</summary>
     public required string Name { get; init; }
 
+    /// <summary>The cache whose slabs it shares, which shows the figures of slabs for both; null: its own.</summary>
+    public string? SharesSlabsOf { get; init; }
+
+    /// <summary>Caches that share its slabs.</summary>
+    public IReadOnlyList<string> Aliases { get; init; } = [];
+
     /// <summary>Bytes of an object.</summary>
     public int ObjectSize { get; init; }
 
@@ -30,7 +36,7 @@ public sealed record KmemCacheStats
     /// <summary>The most objects that were out of the slabs, magazines included.</summary>
     public long ObjectsMax { get; init; }
 
-    /// <summary>Objects ready in magazines.</summary>
+    /// <summary>Objects ready in magazines and, with the cache that shows the slabs, in the queues behind them.</summary>
     public long ObjectsInMagazines { get; init; }
 
     /// <summary>Bytes of all slabs.</summary>

@@ -33,6 +33,12 @@ public sealed class KmemOptions
     /// only counted and reported. Default: in simulated and in debug builds.</summary>
     public bool StrictMempools { get; init; } = SplPlatform.IsSimulated || DebugBuild;
 
+    /// <summary>Memory nodes, 1 to 8, each of 4 MiB at least. A virtual CPU belongs to node cpu % nodes.</summary>
+    public int Nodes { get; init; } = 1;
+
+    /// <summary>Caches that nothing tells apart share their slabs.</summary>
+    public bool MergeCaches { get; init; } = true;
+
     /// <summary>Locks the arena into memory if the system allows it.</summary>
     public bool LockArena { get; init; } = !SplPlatform.IsSimulated;
 

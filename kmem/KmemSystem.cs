@@ -42,14 +42,18 @@ namespace ZfsLite.Kmem;
 /// otherwise the cache's own. The simulator holds all of this to its word: Fs.Tests, ReserveTests.
 /// </para>
 /// <para>
-/// Lock order, outermost first: kmem_caches (only tried in reclaim) → kmem_cache → nothing; kmem_vmalloc, kmem_node,
-/// kmem_wait, kmem_shrinkers, mempool and kswapd are leaves. Magazines are entered by try alone, and may be held while kmem_cache is
-/// taken. Shrinkers run with none of them held. The pseudo-lock fs_reclaim (<see cref="FsReclaim"/>) comes after every lock
+/// Lock order, outermost first: kmem_tuning → kmem_caches (only tried in reclaim) → kmem_cache_shared or
+/// kmem_cache_alien → kmem_cache → nothing; kmem_vmalloc, kmem_node,
+/// kmem_wait, kmem_shrinkers, mempool and kswapd are leaves. Magazines are entered by try alone, and may be held while any of these but
+/// the first two is taken. Shrinkers run with none of them held. The pseudo-lock fs_reclaim (<see cref="FsReclaim"/>) comes after every lock
 /// under which an unmarked sleeping allocation is made, and before every lock that a shrinker takes.
 /// </para>
 /// </summary>
 public sealed class KmemSystem
 {
+    /// <summary>Most memory nodes.</summary>
+    public const int MaxNodes = 8;
+
     private static KmemSystem? s_current;
 
     static KmemSystem()
@@ -72,8 +76,11 @@ public sealed class KmemSystem
         Vmalloc = new VmallocWindow(this, Mapping);
         Kswapd = new Kswapd(this);
         Reclaimer = new Reclaimer(this);
+        Caches = new CacheRegistry(this);
+        QueueMemory = new QueueMemory(this);
         Faults = new FaultPoint(this);
         Kmalloc = new KmallocCaches(this);
+        Pages.AllowedGfp = (GfpMask)~0;
         if (options.LockArena)
         {
             LockReason = Mapping.TryLock();
@@ -118,7 +125,9 @@ public sealed class KmemSystem
 
     internal ShrinkerRegistry Shrinkers { get; } = new();
 
-    internal CacheRegistry Caches { get; } = new();
+    internal CacheRegistry Caches { get; }
+
+    internal QueueMemory QueueMemory { get; }
 
     internal MempoolRegistry Mempools { get; } = new();
 
@@ -153,6 +162,11 @@ public sealed class KmemSystem
                 nameof(options));
         }
 
+        if (options.Nodes is < 1 or > MaxNodes || options.ArenaBytes / options.Nodes < MemoryNode.MaxPages * ArenaMapping.PageSize)
+        {
+            throw new ArgumentException($"{options.Nodes} memory nodes in an arena of {options.ArenaBytes} bytes: 1 to {MaxNodes}, of 4 MiB each at least", nameof(options));
+        }
+
         ArgumentOutOfRangeException.ThrowIfNegative(options.TortureReclaim);
         _ = Watermarks.Compute((int)(options.ArenaBytes / ArenaMapping.PageSize), options.MinFreeBytes);
         return s_current = new KmemSystem(options);
@@ -175,14 +189,14 @@ public sealed class KmemSystem
     public string? DescribeLeaks()
     {
         Caches.Reap();
-        int missing = Mapping.ArenaPages - Pages.FreePages;
+        long missing = Mapping.ArenaPages - Pages.FreePages - QueueMemory.Pages;
         if (missing == 0)
         {
             return null;
         }
 
         IEnumerable<string> caches = Caches.Statistics()
-            .Where(static c => c.ObjectsAllocated != 0)
+            .Where(c => c.ObjectsAllocated != 0 && !QueueMemory.IsOwn(c.Name))
             .Select(static c => $"{c.ObjectsAllocated} of {c.Name}");
         return $"{missing} pages: {string.Join(", ", caches)}; {LargeBytes} bytes of large allocations";
     }
@@ -191,6 +205,7 @@ public sealed class KmemSystem
     private void Close()
     {
         s_current = null;
+        Caches.Forget();
         if (Locked)
         {
             Mapping.Unlock();

@@ -2,7 +2,7 @@ using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
 
-/// <summary>A node: a range of arena pages with its buddy system, watermarks and lock. There is one today.</summary>
+/// <summary>A node: a range of arena pages with its buddy system, watermarks and lock.</summary>
 internal sealed class MemoryNode(PageDesc[] pages, int start, int count, Watermarks marks)
 {
     /// <summary>Largest order of a node: 4 MiB blocks.</summary>
@@ -39,8 +39,11 @@ internal sealed class MemoryNode(PageDesc[] pages, int start, int count, Waterma
     internal int Blocks(int order) => _buddy.Blocks(order);
 
     /// <summary>Takes contiguous pages if <paramref name="mark"/> pages stay free.</summary>
+    /// <param name="pageCount">How many.</param>
+    /// <param name="mark">Pages that must stay free.</param>
+    /// <param name="tagged">If it goes below min, tag the first page as reserve.</param>
     /// <returns>First page, <see cref="PageAllocator.NoMemory"/> or <see cref="PageAllocator.Fragmented"/>.</returns>
-    internal int TryAlloc(int pageCount, int mark)
+    internal int TryAlloc(int pageCount, int mark, bool tagged = false)
     {
         _lock.Enter();
         int after = _buddy.FreePages - pageCount;
@@ -57,6 +60,7 @@ internal sealed class MemoryNode(PageDesc[] pages, int start, int count, Waterma
                 LowestFree = Math.Min(LowestFree, after);
                 if (after < Marks.Min)
                 {
+                    pages[page].Reserve = tagged;
                     ReserveEvents++;
                     ReservePages += Math.Min(pageCount, Marks.Min - after);
                 }

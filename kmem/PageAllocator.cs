@@ -5,7 +5,8 @@ namespace ZfsLite.Kmem;
 /// <summary>
 /// The page allocator: the fast path above the low watermark, and the slow path of a kernel. Below low it wakes kswapd;
 /// below min an ordinary allocation reclaims in its own thread (<see cref="Reclaimer"/>), one with __GFP_HIGH goes on to half
-/// of min, and under policy fstrans to an eighth if its thread is of the sync path, a reclaimer (PF_MEMALLOC) to the bottom. A sleeping
+/// of min, and under policy fstrans to an eighth if its thread is of the sync path, a reclaimer (PF_MEMALLOC) to the bottom. With
+/// several nodes the own one is asked first, then the others, before either goes further down. A sleeping
 /// allocation never fails: between rounds it waits for memory, on the record; if nothing at all is given back for
 /// <see cref="KmemOptions.OomTimeoutNs"/> it throws.
 /// </summary>
@@ -28,6 +29,7 @@ internal sealed unsafe class PageAllocator
     private readonly MemoryNode[] _nodes;
     private readonly Kmutex _waitLock = new("kmem_wait");
     private readonly Kcondvar _freed = new("memory");
+    private readonly int _pagesPerNode;
     private int _waiters;
     private long _warnWindow = long.MinValue;
     private int _warnsInWindow;
@@ -37,7 +39,19 @@ internal sealed unsafe class PageAllocator
         _system = system;
         Mapping = mapping;
         Marks = Watermarks.Compute(mapping.ArenaPages, system.Options.MinFreeBytes);
-        _nodes = [new MemoryNode(mapping.Pages, 0, mapping.ArenaPages, Marks)];
+        _nodes = new MemoryNode[system.Options.Nodes];
+        _pagesPerNode = mapping.ArenaPages / _nodes.Length;
+        if (_nodes.Length > 1)
+        {
+            _pagesPerNode &= -MemoryNode.MaxPages;
+        }
+
+        for (int i = 0; i < _nodes.Length; i++)
+        {
+            int start = i * _pagesPerNode;
+            int count = i == _nodes.Length - 1 ? mapping.ArenaPages - start : _pagesPerNode;
+            _nodes[i] = new MemoryNode(mapping.Pages, start, count, Marks.Share(count, mapping.ArenaPages));
+        }
     }
 
     /// <summary>The address space.</summary>
@@ -48,6 +62,12 @@ internal sealed unsafe class PageAllocator
 
     /// <summary>The nodes.</summary>
     internal ReadOnlySpan<MemoryNode> Nodes => _nodes;
+
+    /// <summary>
+    /// What masks may have now: while the system is being made, nothing that sleeps or wakes a thread. Looked at where pages run
+    /// short, and nowhere before.
+    /// </summary>
+    internal GfpMask AllowedGfp { get; set; } = GfpMask.High;
 
     /// <summary>Free pages, a guess.</summary>
     internal int FreePages
@@ -82,21 +102,37 @@ internal sealed unsafe class PageAllocator
     /// <summary>Is a thread waiting for memory?</summary>
     internal bool HasWaiters => Katomic.Load(ref _waiters) != 0;
 
+    /// <summary>May the thread take every page there is (PF_MEMALLOC)? What it takes from below min is tagged.</summary>
+    internal static bool MayUseAll(Kthread self) =>
+        (self.Flags & (ThreadFlags.Memalloc | ThreadFlags.InReclaim)) != 0 && (self.Flags & ThreadFlags.NoMemalloc) == 0;
+
+    /// <summary>The node of a virtual CPU.</summary>
+    internal int NodeOfCpu(int cpu) => _nodes.Length == 1 ? 0 : cpu % _nodes.Length;
+
+    /// <summary>The node of an arena page.</summary>
+    internal int NodeOf(int page) => _nodes.Length == 1 ? 0 : Math.Min(page / _pagesPerNode, _nodes.Length - 1);
+
+    /// <summary>Contiguous pages of one node, if it stays above low.</summary>
+    internal int TryNode(int node, int pages) => _nodes[node].TryAlloc(pages, _nodes[node].Marks.Low, tagged: false);
+
     /// <summary>One attempt at contiguous pages, at the marks that mask and thread allow. Wakes kswapd, never sleeps.</summary>
     internal int Try(int pages, GfpMask gfp, Kthread self)
     {
-        int page = TryNodes(pages, Marks.Low);
-        if (page != NoMemory)
+        int own = NodeOfCpu(self.Cpu);
+        int result = NoMemory;
+        for (int i = 0; i < _nodes.Length; i++)
         {
-            return page;
+            int node = (own + i) % _nodes.Length;
+            int page = TryNode(node, pages);
+            if (page >= 0)
+            {
+                return page;
+            }
+
+            result = Math.Min(result, page);
         }
 
-        if ((gfp & GfpMask.KswapdReclaim) != 0)
-        {
-            _system.Kswapd.Wake();
-        }
-
-        return TryNodes(pages, MarkFor(gfp, self));
+        return result == Fragmented ? Fragmented : TryBelowLow(pages, own, gfp & AllowedGfp, self);
     }
 
     /// <summary>Contiguous pages.</summary>
@@ -124,6 +160,7 @@ internal sealed unsafe class PageAllocator
     /// <returns>False if the mask does not allow sleeping; otherwise try again.</returns>
     internal bool Retry(ref Stall stall, int pages, GfpMask gfp, Kthread self)
     {
+        gfp &= AllowedGfp;
         if ((gfp & GfpMask.DirectReclaim) == 0)
         {
             Katomic.Increment(ref _system.Counters.Failures);
@@ -167,7 +204,7 @@ internal sealed unsafe class PageAllocator
             Poison.FillFree(Mapping.Address(page), (long)pages << ArenaMapping.PageShift);
         }
 
-        _nodes[0].Free(page, pages);
+        _nodes[NodeOf(page)].Free(page, pages);
         Signal();
     }
 
@@ -182,12 +219,19 @@ internal sealed unsafe class PageAllocator
         }
     }
 
-    private int TryNodes(int pages, int mark)
+    private int TryBelowLow(int pages, int own, GfpMask gfp, Kthread self)
     {
-        int result = NoMemory;
-        foreach (MemoryNode node in _nodes)
+        if ((gfp & GfpMask.KswapdReclaim) != 0)
         {
-            int page = node.TryAlloc(pages, mark);
+            _system.Kswapd.Wake();
+        }
+
+        bool tagged = MayUseAll(self);
+        int result = NoMemory;
+        for (int i = 0; i < _nodes.Length; i++)
+        {
+            MemoryNode node = _nodes[(own + i) % _nodes.Length];
+            int page = node.TryAlloc(pages, MarkFor(node.Marks.Min, gfp, self), tagged);
             if (page >= 0)
             {
                 return page;
@@ -199,21 +243,35 @@ internal sealed unsafe class PageAllocator
         return result;
     }
 
-    private int MarkFor(GfpMask gfp, Kthread self)
+    /// <summary>Would an allocation find so many pages on some node now?</summary>
+    private bool MayFind(int pages, GfpMask gfp, Kthread self)
     {
-        if ((self.Flags & (ThreadFlags.Memalloc | ThreadFlags.InReclaim)) != 0 && (self.Flags & ThreadFlags.NoMemalloc) == 0)
+        foreach (MemoryNode node in _nodes)
+        {
+            if (node.FreePages - pages >= MarkFor(node.Marks.Min, gfp, self))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private int MarkFor(int min, GfpMask gfp, Kthread self)
+    {
+        if (MayUseAll(self))
         {
             return 0;
         }
 
         if ((gfp & GfpMask.High) == 0)
         {
-            return Marks.Min;
+            return min;
         }
 
         // Transactions wait for the sync path, never the other way round once they are assigned: it has a part of its own.
         bool last = _system.Policy == KmemPolicy.Fstrans && (self.Flags & ThreadFlags.SyncPath) != 0;
-        return last ? Marks.Min / 8 : Marks.Min - (Marks.Min / 2);
+        return last ? min / 8 : min - (min / 2);
     }
 
     private void WaitForMemory(ref Stall stall, int pages, GfpMask gfp, Kthread self)
@@ -222,7 +280,7 @@ internal sealed unsafe class PageAllocator
         long wait = Math.Min(MinWaitNs << Math.Min(stall.Rounds, 16), MaxWaitNs);
         _waitLock.Enter();
         Katomic.Increment(ref _waiters);
-        if (FreePages - pages < MarkFor(gfp, self))
+        if (!MayFind(pages, gfp, self))
         {
             _freed.WaitUntil(_waitLock, now + wait, MemoryWait.Instance);
         }

@@ -18,6 +18,9 @@ internal struct PageDesc
     /// <summary>The slab is in its cache's partial list.</summary>
     internal bool Listed;
 
+    /// <summary>First page of an allocation taken from below the min watermark by a thread that may (PF_MEMALLOC).</summary>
+    internal bool Reserve;
+
     /// <summary>Next page of the list (free list, partial list, runs of one mapping), or -1.</summary>
     internal int Next;
 
@@ -27,7 +30,7 @@ internal struct PageDesc
     /// <summary>Slab: first page of the slab.</summary>
     internal int Head;
 
-    /// <summary>Slab: id of the cache.</summary>
+    /// <summary>Slab: whose it is, with node and tag (<see cref="SlabEngine.OwnerOf"/>); 0 for every other page.</summary>
     internal int Owner;
 
     /// <summary>Slab, Large: pages of the whole allocation.</summary>

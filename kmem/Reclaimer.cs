@@ -3,7 +3,7 @@ using ZfsLite.Kmem.Spl;
 namespace ZfsLite.Kmem;
 
 /// <summary>
-/// Reclaim: magazines and empty slabs first, then the shrinkers, with rising pressure (priority 12 down to 0) until enough
+/// Reclaim: empty slabs and the queues of caches first, then the shrinkers, with rising pressure (priority 12 down to 0) until enough
 /// pages came back. A thread inside reclaim is PF_MEMALLOC: it may use the reserve to the bottom and never enters reclaim
 /// again. Under policy fstrans reclaim never waits for a transaction, and kswapd never enters the file system: a marked
 /// thread that waits for kswapd's pages would otherwise wait for a kswapd that waits for that thread's transaction group.
@@ -108,7 +108,7 @@ internal sealed class Reclaimer(KmemSystem system)
     private long ShrinkRising(in ShrinkControl control, int wantPages, long freedBefore)
     {
         long objects = 0;
-        system.Caches.Reap();
+        ExpireCaches(wantPages, freedBefore);
         for (int priority = DefaultPriority; priority >= 0; priority--)
         {
             if (system.Pages.FreedPages - freedBefore >= wantPages)
@@ -120,10 +120,18 @@ internal sealed class Reclaimer(KmemSystem system)
             if (freed > 0)
             {
                 objects += freed;
-                system.Caches.Reap();
+                ExpireCaches(wantPages, freedBefore);
             }
         }
 
         return objects;
+    }
+
+    /// <summary>Takes what caches hold ready, cheapest first, until it is enough or they have no more.</summary>
+    private void ExpireCaches(int wantPages, long freedBefore)
+    {
+        while (system.Pages.FreedPages - freedBefore < wantPages && system.Caches.Expire())
+        {
+        }
     }
 }

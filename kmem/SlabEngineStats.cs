@@ -1,6 +1,6 @@
 namespace ZfsLite.Kmem;
 
-/// <summary>What an engine counts. Objects in queues per virtual CPU are out of the slabs.</summary>
+/// <summary>What an engine counts. Objects in queues are out of the slabs.</summary>
 internal readonly record struct SlabEngineStats
 {
     internal int SlabSize { get; init; }
@@ -19,13 +19,6 @@ internal readonly record struct SlabEngineStats
 
     internal long Bytes { get; init; }
 
-    internal long Refills { get; init; }
-
-    internal long Failures { get; init; }
-
-    /// <summary>Allocations past the queues.</summary>
-    internal long Allocs { get; init; }
-
-    /// <summary>Frees past the queues.</summary>
-    internal long Frees { get; init; }
+    /// <summary>Objects ready in queues of the engine.</summary>
+    internal long Queued { get; init; }
 }

@@ -1,6 +1,6 @@
 namespace ZfsLite.Kmem;
 
-/// <summary>How a cache cuts pages into objects: at most an eighth of a slab is waste.</summary>
+/// <summary>How a cache cuts pages into objects: a full slab takes at most an eighth more than its objects, from 64 bytes up.</summary>
 internal readonly struct SlabGeometry
 {
     private const int MaxSlabPages = 16;
@@ -28,34 +28,38 @@ internal readonly struct SlabGeometry
             return;
         }
 
+        // The smallest slab that is good enough; if the alignment alone costs more than an eighth, the one that adds least.
         int minObjects = Stride < ArenaMapping.PageSize ? MinObjects : 1;
+        double best = double.MaxValue;
         for (int pages = MinPages; pages <= MaxSlabPages; pages++)
         {
             int bytes = pages * ArenaMapping.PageSize;
-            if (bytes / Stride >= minObjects && bytes % Stride <= bytes / 8)
+            int objects = bytes / Stride;
+            double cost = (double)bytes / ((long)objects * size);
+            if (objects >= minObjects && cost < best)
             {
+                best = cost;
                 Pages = pages;
-                return;
+                if (cost <= 1.125)
+                {
+                    return;
+                }
             }
         }
-
-        Pages = MaxSlabPages;
     }
 
     /// <summary>Objects in a slab of so many pages.</summary>
     internal int ObjectsIn(int pages) => Stride >= BigObject ? 1 : pages * ArenaMapping.PageSize / Stride;
 
-    /// <summary>Objects that a magazine holds: the sizes of SPL, and no more than 1/512 of the arena over all CPUs.</summary>
-    internal int MagazineSize(long arenaBytes, int cpus)
+    /// <summary>Objects that a queue holds: the sizes of SLUB+Q, and no more than 1/512 of the arena over all CPUs.</summary>
+    internal int QueueSize(long arenaBytes, int cpus)
     {
-        const int page = ArenaMapping.PageSize;
         int size = Stride switch
         {
-            > page * 256 => 4,
-            > page * 32 => 16,
-            > page => 64,
-            > page / 4 => 128,
-            _ => 256,
+            > ArenaMapping.PageSize => 8,
+            > 1024 => 24,
+            > 256 => 54,
+            _ => 120,
         };
         return (int)Math.Min(size, arenaBytes / 512 / cpus / Stride);
     }

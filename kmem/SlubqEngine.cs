@@ -1,126 +1,202 @@
-using System.Numerics;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
 
 /// <summary>
-/// The slabs of the SLUB+Q engine. A bitmap per slab says which objects are free (in the page descriptor up to 64, beside it
-/// above), so a free object is never touched and objects of a power of two are naturally aligned and cost nothing extra.
-/// Partial slabs are in one list, fuller ones at its head, empty ones at its tail; an empty slab goes back to the page allocator
-/// at once, but for one.
+/// The slabs of the SLUB+Q engine, after the posting of 2010 that joined SLAB's queues to SLUB's slabs.
+/// <para>
+/// Slabs. A bitmap per slab says which objects are free (in the page descriptor up to 64, beside it above), so a free object is
+/// never touched, and objects of a power of two are naturally aligned and cost nothing extra. An empty slab goes back to the
+/// page allocator at once, but for <see cref="MinPartial"/> of them on each node.
+/// </para>
+/// <para>
+/// Queues. In front, one per virtual CPU (<see cref="Magazine"/>). When it runs empty it takes a batch of the hottest objects of the
+/// node's shared queue, or of partial slabs; when it is full its coldest batch goes to the shared queue, or to the slabs if that has no
+/// room. Objects belong to the node of their page: one freed on another node waits in an alien queue there, and goes home with others
+/// when that is full. With one node there are no alien queues, and nothing asks. No timer: reclaim takes what it needs
+/// (<see cref="Expire"/>), cheapest first.
+/// </para>
+/// <para>
+/// PFMEMALLOC. A slab whose pages came from below min, taken by a thread that may (PF_MEMALLOC or in reclaim; not KM_PUSHPAGE, whose
+/// share is bounded otherwise), is tagged, and its free objects are for such threads alone: what was lent so that memory can be
+/// freed is not spent on ordinary work. Others get another slab, wait or fail, though objects are free. No queue ever holds an object of
+/// a tagged slab: the owner in its page descriptors is none that a queue takes (<see cref="SlabEngine.OwnerOf"/>), and refills leave
+/// it out. So the hit has no check for it. The tag ends with the pages, or when a refill finds the node above low again.
+/// </para>
+/// <para>
+/// Lock order: a virtual CPU's queue (by try) → kmem_cache_shared or kmem_cache_alien (never two of them) → kmem_cache, which is
+/// both the lock of slabs and of the node's lists → kmem_node. The arrays of queues come from caches that have none, so making one
+/// takes kmem_cache under kmem_cache_shared, of another cache. Pages are freed under a shared or alien queue's lock at most.
+/// </para>
+/// <para>
+/// Invariants: an object is in exactly one of caller, queue, slab. Objects in the queues of a CPU or the shared queue of a node are of
+/// untagged slabs of that node. In use by the slabs' count = with callers + in all queues.
+/// </para>
 /// </summary>
 internal sealed unsafe class SlubqEngine : SlabEngine
 {
-    private const int BitsPerWord = 64;
-    private const int MaxEmptySlabs = 1;
+    private const int SharedBatches = 10;
 
-    private readonly PageDesc[] _pages;
     private readonly SlabGeometry _geometry;
+    private readonly SlubqNode[] _nodes;
     private readonly bool _poison;
-    private readonly Kmutex _lock = new("kmem_cache");
-    private int _partialHead = -1;
-    private int _partialTail = -1;
-    private int _emptySlabs;
-    private long _slabTotal;
-    private long _slabMax;
-    private long _slabAlloc;
-    private long _objectTotal;
-    private long _objectInUse;
-    private long _objectMax;
-    private long _bytes;
-    private long _refills;
-    private long _failures;
-    private long _slabAllocs;
-    private long _slabFrees;
+    private int _minPartial = 1;
+    private long _allocShared;
+    private long _freeShared;
+    private long _freeAlien;
+    private long _queueFlush;
 
-    internal SlubqEngine(KmemSystem system, string name, int size, int align, KmemCacheFlags flags)
+    internal SlubqEngine(KmemSystem system, string name, int size, int align, KmemCacheFlags flags, bool isMergeable)
         : base(system, name, flags)
     {
-        _pages = system.Mapping.Pages;
         _geometry = new SlabGeometry(size, align);
         _poison = system.Options.Poison;
+        Align = align;
+        IsMergeable = isMergeable && flags == KmemCacheFlags.None;
+        QueueSize = (flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : _geometry.QueueSize(system.ArenaBytes, Kthread.CpuCount);
+        int nodes = system.Pages.Nodes.Length;
+        long most = system.ArenaBytes / 512 / nodes / _geometry.Stride;
+        int shared = (int)Math.Min(SharedBatches * ((QueueSize + 1) / 2), most);
+        _nodes = new SlubqNode[nodes];
+        for (int i = 0; i < nodes; i++)
+        {
+            _nodes[i] = new SlubqNode(system, this, i, shared, QueueSize);
+        }
     }
 
+    /// <summary>Bytes from one object to the next.</summary>
+    internal int Stride => _geometry.Stride;
+
+    /// <summary>What the addresses of objects are a multiple of.</summary>
+    internal int Align { get; }
+
+    /// <summary>May other caches share it?</summary>
+    internal bool IsMergeable { get; }
+
+    /// <summary>The nodes.</summary>
+    internal ReadOnlySpan<SlubqNode> Nodes => _nodes;
+
+    /// <summary>How its slabs are cut.</summary>
+    internal SlabGeometry Geometry => _geometry;
+
+    /// <summary>Empty slabs that a node keeps.</summary>
+    internal int MinPartial
+    {
+        get => Katomic.Load(ref _minPartial);
+        set => Katomic.Store(ref _minPartial, value);
+    }
+
+    /// <summary>Objects that came from shared queues.</summary>
+    internal long AllocShared => Katomic.Load(ref _allocShared);
+
+    /// <summary>Objects that went to shared queues.</summary>
+    internal long FreeShared => Katomic.Load(ref _freeShared);
+
+    /// <summary>Objects that went to alien queues.</summary>
+    internal long FreeAlien => Katomic.Load(ref _freeAlien);
+
+    /// <summary>Times that queues were emptied or cut into the slabs.</summary>
+    internal long QueueFlush => Katomic.Load(ref _queueFlush);
+
     /// <inheritdoc/>
-    internal override int QueueSize => _geometry.MagazineSize(System.ArenaBytes, Kthread.CpuCount);
+    internal override int QueueSize { get; }
+
+    /// <inheritdoc/>
+    internal override int QueueOwner(int node) => OwnerOf(node, reserve: false);
 
     /// <inheritdoc/>
     internal override byte* Refill(Magazine magazine)
     {
-        byte* obj = null;
-        _lock.Enter();
-        if (_partialHead >= 0)
+        SlubqNode node = _nodes[magazine.Node];
+        int want = Math.Min(magazine.Batch, magazine.Capacity);
+        if (want < 2)
         {
-            _refills++;
-            obj = TakeObject();
-            int refill = (magazine.Objects.Length + 1) / 2;
-            while (magazine.Count < refill && _partialHead >= 0)
-            {
-                magazine.Objects[magazine.Count++] = TakeObject();
-            }
+            return TakeOwn(node, Entitled(Kthread.Current));
         }
 
-        _lock.Exit();
-        return obj;
+        int got = 0;
+        if (node.Shared.Count > 0)
+        {
+            node.Shared.Enter();
+            got = node.Shared.Take(magazine.Objects, want);
+            node.Shared.Exit();
+            Katomic.Add(ref _allocShared, got);
+        }
+
+        if (got == 0)
+        {
+            // Objects of a tagged slab come one at a time, and go to the caller at once.
+            got = node.Take(magazine.Objects, want, Entitled(Kthread.Current));
+        }
+
+        if (got == 0)
+        {
+            return null;
+        }
+
+        magazine.Count = got - 1;
+        return magazine.Objects[got - 1];
     }
 
     /// <inheritdoc/>
     internal override byte* TryTake()
     {
-        byte* obj = null;
-        _lock.Enter();
-        if (_partialHead >= 0)
-        {
-            obj = TakeObject();
-            _slabAllocs++;
-        }
-
-        _lock.Exit();
-        return obj;
+        Kthread self = Kthread.Current;
+        bool entitled = Entitled(self);
+        int own = System.Pages.NodeOfCpu(self.Cpu);
+        byte* obj = TakeOwn(_nodes[own], entitled);
+        return obj != null ? obj : TakeForeign(own, entitled);
     }
 
     /// <inheritdoc/>
     internal override void Put(byte* obj, int page)
     {
-        _lock.Enter();
-        PutObject(obj, page);
-        _slabFrees++;
-        int keep = System.Pages.HasWaiters ? 0 : MaxEmptySlabs;
-        bool trim = _emptySlabs > keep;
-        _lock.Exit();
-        if (trim)
+        int head = System.Mapping.Pages[page].Head;
+        int home = HomeOf(head);
+        if (_nodes.Length > 1)
         {
-            FreeEmptySlabs(keep);
+            Kthread self = Kthread.Current;
+            int own = System.Pages.NodeOfCpu(self.Cpu);
+            bool direct = own == home || System.Mapping.Pages[head].Reserve || System.Pages.HasWaiters
+                || (self.Flags & (ThreadFlags.InReclaim | ThreadFlags.Kswapd)) != 0;
+            if (!direct && PutAlien(_nodes[own].Aliens[home], _nodes[home], obj))
+            {
+                return;
+            }
         }
 
+        _nodes[home].Put(&obj, 1);
         System.Pages.Signal();
     }
 
     /// <inheritdoc/>
-    internal override void Flush(Magazine magazine, int count)
+    internal override void Flush(Magazine magazine, int count, bool toSlabs)
     {
-        _lock.Enter();
-        for (int i = 0; i < count; i++)
+        SlubqNode node = _nodes[magazine.Node];
+        if (toSlabs || !PutShared(node.Shared, magazine.Objects, count))
         {
-            byte* obj = magazine.Objects[i];
-            PutObject(obj, System.Mapping.IndexOf(obj));
+            Katomic.Increment(ref _queueFlush);
+            node.Put(magazine.Objects, count);
         }
 
         int left = magazine.Count - count;
-        Array.Copy(magazine.Objects, count, magazine.Objects, 0, left);
+        new ReadOnlySpan<nint>(magazine.Objects + count, left).CopyTo(new Span<nint>(magazine.Objects, left));
         magazine.Count = left;
-        bool trim = _emptySlabs > MaxEmptySlabs;
-        _lock.Exit();
-        if (trim)
-        {
-            FreeEmptySlabs(MaxEmptySlabs);
-        }
     }
 
     /// <inheritdoc/>
     internal override byte* Grow(KmFlags flags, Kthread self)
     {
         GfpMask gfp = Gfp.Convert(flags, System.Policy, self.Flags);
+        if (_nodes.Length > 1)
+        {
+            byte* near = TryNear(self);
+            if (near != null)
+            {
+                return near;
+            }
+        }
+
         Stall stall = default;
         byte* obj;
         while (true)
@@ -129,13 +205,12 @@ internal sealed unsafe class SlubqEngine : SlabEngine
             int head = NewSlab(ref pages, gfp, self);
             if (head >= 0)
             {
-                obj = AddSlab(head, pages);
+                obj = AddSlab(head, pages, self);
                 break;
             }
 
             if (!System.Pages.Retry(ref stall, _geometry.MinPages, gfp, self))
             {
-                Katomic.Increment(ref _failures);
                 return null;
             }
 
@@ -148,6 +223,143 @@ internal sealed unsafe class SlubqEngine : SlabEngine
 
         System.Pages.EndStall(ref stall);
         return obj;
+    }
+
+    /// <inheritdoc/>
+    internal override void Shrink()
+    {
+        foreach (SlubqNode node in _nodes)
+        {
+            DrainAliens(node);
+            Drain(node.Shared, node, 0);
+        }
+
+        _ = FreeEmpty();
+    }
+
+    /// <inheritdoc/>
+    internal override void Expire()
+    {
+        if (FreeEmpty() > 0)
+        {
+            return;
+        }
+
+        foreach (SlubqNode node in _nodes)
+        {
+            DrainAliens(node);
+        }
+
+        if (_nodes.Length > 1 && FreeEmpty() > 0)
+        {
+            return;
+        }
+
+        foreach (SlubqNode node in _nodes)
+        {
+            Drain(node.Shared, node, 0);
+        }
+
+        _ = FreeEmpty();
+    }
+
+    /// <inheritdoc/>
+    internal override void Close()
+    {
+        Resize(0, 0);
+        long live = Statistics().ObjectsOut;
+        if (live != 0)
+        {
+            throw new InvalidOperationException($"cache {Name} ends with {live} objects out of its slabs");
+        }
+    }
+
+    /// <summary>Changes the sizes of the shared and alien queues; what no longer fits goes to the slabs.</summary>
+    internal void Resize(int shared, int alien)
+    {
+        foreach (SlubqNode node in _nodes)
+        {
+            Resize(node.Shared, node, shared);
+            for (int i = 0; i < node.Aliens.Length; i++)
+            {
+                if (i != node.Index)
+                {
+                    Resize(node.Aliens[i], _nodes[i], alien);
+                }
+            }
+        }
+
+        foreach (SlubqNode node in _nodes)
+        {
+            _ = node.FreeEmpty(MinPartial);
+        }
+    }
+
+    /// <inheritdoc/>
+    internal override bool IsObject(byte* obj, int page)
+    {
+        PageDesc[] pages = System.Mapping.Pages;
+        long offset = obj - System.Mapping.Address(pages[page].Head);
+        return offset % Stride == 0 && offset / Stride < pages[pages[page].Head].Objects;
+    }
+
+    /// <inheritdoc/>
+    internal override SlabEngineStats Statistics()
+    {
+        var stats = new SlabEngineStats { SlabSize = _geometry.Pages << ArenaMapping.PageShift };
+        foreach (SlubqNode node in _nodes)
+        {
+            stats = node.Add(stats);
+        }
+
+        return stats;
+    }
+
+    /// <summary>May the thread have objects of tagged slabs?</summary>
+    private static bool Entitled(Kthread self) => PageAllocator.MayUseAll(self);
+
+    /// <summary>The node whose lists a slab is in.</summary>
+    private int HomeOf(int head) => (System.Mapping.Pages[head].Owner & ~IdMask) >> 1;
+
+    /// <summary>One object of the shared queue or the slabs of a node, or null.</summary>
+    private byte* TakeOwn(SlubqNode node, bool entitled)
+    {
+        byte* obj;
+        if (node.Shared.Count > 0)
+        {
+            node.Shared.Enter();
+            int got = node.Shared.Take(&obj, 1);
+            node.Shared.Exit();
+            if (got > 0)
+            {
+                Katomic.Increment(ref _allocShared);
+                return obj;
+            }
+        }
+
+        return node.TakeOne(entitled);
+    }
+
+    private byte* TakeForeign(int own, bool entitled)
+    {
+        for (int i = 1; i < _nodes.Length; i++)
+        {
+            byte* obj = TakeOwn(_nodes[(own + i) % _nodes.Length], entitled);
+            if (obj != null)
+            {
+                return obj;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>With several nodes: a slab on the own one if that has plenty of pages, else what others have ready.</summary>
+    private byte* TryNear(Kthread self)
+    {
+        int own = System.Pages.NodeOfCpu(self.Cpu);
+        int head = (Flags & KmemCacheFlags.Vmem) != 0 ? -1 : System.Pages.TryNode(own, _geometry.Pages);
+        return head >= 0 ? AddSlab(head, _geometry.Pages, self) : TakeForeign(own, Entitled(self));
     }
 
     /// <summary>Pages for a slab: of the best size, of the smallest one, or mapped together from scattered ones.</summary>
@@ -174,260 +386,104 @@ internal sealed unsafe class SlubqEngine : SlabEngine
         return head;
     }
 
-    private byte* AddSlab(int head, int pages)
+    private byte* AddSlab(int head, int pages, Kthread self)
     {
-        int objects = _geometry.ObjectsIn(pages);
         if (_poison)
         {
             Poison.FillFree(System.Mapping.Address(head), (long)pages << ArenaMapping.PageShift);
         }
 
-        for (int i = head; i < head + pages; i++)
-        {
-            ref PageDesc p = ref _pages[i];
-            p.Kind = PageKind.Slab;
-            p.Head = head;
-            p.Owner = Id;
-        }
-
-        ref PageDesc slab = ref _pages[head];
-        slab.Pages = pages;
-        slab.Objects = objects;
-        slab.InUse = 0;
-        slab.Listed = false;
-        ClearBits(head, objects);
-
-        _lock.Enter();
-        _slabTotal++;
-        _slabMax = Math.Max(_slabMax, _slabTotal);
-        _objectTotal += objects;
-        _bytes += (long)pages << ArenaMapping.PageShift;
-        _emptySlabs++;
-        LinkHead(head);
-        byte* obj = TakeObject();
-        _slabAllocs++;
-        _lock.Exit();
-        return obj;
+        int node = head >= System.Mapping.WindowStart ? System.Pages.NodeOfCpu(self.Cpu) : System.Pages.NodeOf(head);
+        return _nodes[node].Add(head, pages, _geometry.ObjectsIn(pages));
     }
 
-    /// <summary>Takes an object from the first partial slab. There is one; the lock is held.</summary>
-    private byte* TakeObject()
+    private bool PutShared(SlubqQueue shared, byte** objects, int count)
     {
-        int head = _partialHead;
-        ref PageDesc slab = ref _pages[head];
-        int index = TakeBit(head, ref slab);
-        if (slab.InUse++ == 0)
+        if (shared.Size == 0)
         {
-            _emptySlabs--;
-            _slabAlloc++;
+            return false;
         }
 
-        _objectMax = Math.Max(_objectMax, ++_objectInUse);
-        if (slab.InUse == slab.Objects)
+        shared.Enter();
+        bool put = shared.TryPut(objects, count);
+        shared.Exit();
+        if (put)
         {
-            Unlink(head);
+            Katomic.Add(ref _freeShared, count);
         }
 
-        return System.Mapping.Address(head) + ((long)index * _geometry.Stride);
+        return put;
     }
 
-    /// <summary>Gives an object back to its slab. The lock is held.</summary>
-    private void PutObject(byte* obj, int page)
+    private bool PutAlien(SlubqQueue alien, SlubqNode home, byte* obj)
     {
-        int head = _pages[page].Head;
-        ref PageDesc slab = ref _pages[head];
-        uint offset = (uint)(obj - System.Mapping.Address(head));
-        int index = (int)(offset / (uint)_geometry.Stride);
-        if ((uint)index * (uint)_geometry.Stride != offset || index >= slab.Objects || !PutBit(head, ref slab, index))
+        if (alien.Size == 0)
         {
-            _lock.Exit();
-            throw new InvalidOperationException($"cache {Name}: 0x{(ulong)obj:x} is no object, or is freed twice");
+            return false;
         }
 
-        slab.InUse--;
-        _objectInUse--;
-        if (slab.InUse == 0)
+        alien.Enter();
+        if (alien.Count >= alien.Size)
         {
-            _emptySlabs++;
-            _slabAlloc--;
-            if (slab.Listed)
-            {
-                Unlink(head);
-            }
-
-            LinkTail(head);
+            DrainLocked(alien, home, 0);
         }
-        else if (!slab.Listed)
+
+        bool put = alien.TryPut(&obj, 1);
+        alien.Exit();
+        if (put)
         {
-            LinkHead(head);
+            Katomic.Increment(ref _freeAlien);
+        }
+
+        return put;
+    }
+
+    private void DrainAliens(SlubqNode node)
+    {
+        for (int i = 0; i < node.Aliens.Length; i++)
+        {
+            Drain(node.Aliens[i], _nodes[i], 0);
         }
     }
 
-    /// <inheritdoc/>
-    internal override void Shrink() => FreeEmptySlabs(0);
-
-    /// <summary>Frees empty slabs, which are at the tail of the list, until <paramref name="keep"/> are left.</summary>
-    private void FreeEmptySlabs(int keep)
+    private void Drain(SlubqQueue queue, SlubqNode home, int keep)
     {
-        while (true)
+        if (queue.Count > keep)
         {
-            _lock.Enter();
-            int head = _partialTail;
-            if (_emptySlabs <= keep || head < 0 || _pages[head].InUse != 0)
-            {
-                _lock.Exit();
-                return;
-            }
-
-            Unlink(head);
-            int pages = _pages[head].Pages;
-            _emptySlabs--;
-            _slabTotal--;
-            _objectTotal -= _pages[head].Objects;
-            _bytes -= (long)pages << ArenaMapping.PageShift;
-            _lock.Exit();
-            System.FreePages(head, pages);
+            queue.Enter();
+            DrainLocked(queue, home, keep);
+            queue.Exit();
         }
     }
 
-    private void ClearBits(int head, int objects)
+    /// <summary>Gives the coldest objects of a queue to their slabs. Its lock is held.</summary>
+    private void DrainLocked(SlubqQueue queue, SlubqNode home, int keep)
     {
-        if (objects <= BitsPerWord)
+        int count = queue.Count - keep;
+        if (count > 0)
         {
-            _pages[head].Data = objects == BitsPerWord ? ulong.MaxValue : (1UL << objects) - 1;
-            return;
-        }
-
-        Span<ulong> words = Words(head, objects);
-        words.Fill(ulong.MaxValue);
-        if (objects % BitsPerWord != 0)
-        {
-            words[^1] = (1UL << (objects % BitsPerWord)) - 1;
+            Katomic.Increment(ref _queueFlush);
+            home.Put(queue.Objects, count);
+            queue.DropColdest(count);
         }
     }
 
-    private int TakeBit(int head, ref PageDesc slab)
+    private void Resize(SlubqQueue queue, SlubqNode home, int size)
     {
-        if (slab.Objects <= BitsPerWord)
-        {
-            int bit = BitOperations.TrailingZeroCount(slab.Data);
-            slab.Data &= slab.Data - 1;
-            return bit;
-        }
-
-        Span<ulong> words = Words(head, slab.Objects);
-        for (int i = 0; i < words.Length; i++)
-        {
-            if (words[i] != 0)
-            {
-                int bit = BitOperations.TrailingZeroCount(words[i]);
-                words[i] &= words[i] - 1;
-                return (i * BitsPerWord) + bit;
-            }
-        }
-
-        throw new InvalidOperationException($"cache {Name}: a partial slab has no free object");
+        queue.Enter();
+        DrainLocked(queue, home, size == 0 ? 0 : Math.Min(size, queue.Count));
+        queue.Resize(size);
+        queue.Exit();
     }
 
-    private bool PutBit(int head, ref PageDesc slab, int index)
+    private int FreeEmpty()
     {
-        ulong mask = 1UL << (index % BitsPerWord);
-        ref ulong word = ref slab.Objects <= BitsPerWord ? ref slab.Data : ref Words(head, slab.Objects)[index / BitsPerWord];
-        bool taken = (word & mask) == 0;
-        word |= mask;
-        return taken;
-    }
-
-    private Span<ulong> Words(int head, int objects) =>
-        System.Mapping.SlabBits.AsSpan(head * ArenaMapping.BitWordsPerPage, (objects + BitsPerWord - 1) / BitsPerWord);
-
-    private void LinkHead(int head)
-    {
-        ref PageDesc slab = ref _pages[head];
-        slab.Listed = true;
-        slab.Prev = -1;
-        slab.Next = _partialHead;
-        if (_partialHead >= 0)
+        int freed = 0;
+        foreach (SlubqNode node in _nodes)
         {
-            _pages[_partialHead].Prev = head;
-        }
-        else
-        {
-            _partialTail = head;
+            freed += node.FreeEmpty(0);
         }
 
-        _partialHead = head;
-    }
-
-    private void LinkTail(int head)
-    {
-        ref PageDesc slab = ref _pages[head];
-        slab.Listed = true;
-        slab.Next = -1;
-        slab.Prev = _partialTail;
-        if (_partialTail >= 0)
-        {
-            _pages[_partialTail].Next = head;
-        }
-        else
-        {
-            _partialHead = head;
-        }
-
-        _partialTail = head;
-    }
-
-    private void Unlink(int head)
-    {
-        ref PageDesc slab = ref _pages[head];
-        if (slab.Prev >= 0)
-        {
-            _pages[slab.Prev].Next = slab.Next;
-        }
-        else
-        {
-            _partialHead = slab.Next;
-        }
-
-        if (slab.Next >= 0)
-        {
-            _pages[slab.Next].Prev = slab.Prev;
-        }
-        else
-        {
-            _partialTail = slab.Prev;
-        }
-
-        slab.Listed = false;
-    }
-
-    /// <inheritdoc/>
-    internal override bool IsObject(byte* obj, int page)
-    {
-        long offset = obj - System.Mapping.Address(_pages[page].Head);
-        return offset % _geometry.Stride == 0 && offset / _geometry.Stride < _pages[_pages[page].Head].Objects;
-    }
-
-    /// <inheritdoc/>
-    internal override SlabEngineStats Statistics()
-    {
-        _lock.Enter();
-        var stats = new SlabEngineStats
-        {
-            SlabSize = _geometry.Pages << ArenaMapping.PageShift,
-            SlabsTotal = _slabTotal,
-            SlabsAllocated = _slabAlloc,
-            SlabsMax = _slabMax,
-            ObjectsTotal = _objectTotal,
-            ObjectsOut = _objectInUse,
-            ObjectsMax = _objectMax,
-            Bytes = _bytes,
-            Refills = _refills,
-            Failures = Katomic.Load(ref _failures),
-            Allocs = _slabAllocs,
-            Frees = _slabFrees,
-        };
-        _lock.Exit();
-        return stats;
+        return freed;
     }
 }

@@ -67,6 +67,7 @@ internal sealed class VmallocWindow
         if (TakeTables(pages, gfp, self, ref runs) && MapRuns(at, pages, ref done, gfp, self, ref runs))
         {
             _mapping.Pages[at].Runs = runs;
+            _mapping.Pages[at].Reserve = PageAllocator.MayUseAll(self) && AnyReserve(runs);
             return at;
         }
 
@@ -211,6 +212,16 @@ internal sealed class VmallocWindow
         }
 
         Kthread.Sleep(BudgetWaitNs);
+    }
+
+    private bool AnyReserve(int run)
+    {
+        while (run >= 0 && !_mapping.Pages[run].Reserve)
+        {
+            run = _mapping.Pages[run].Next;
+        }
+
+        return run >= 0;
     }
 
     private void AddRun(int page, int order, PageKind kind, ref int runs)

@@ -28,4 +28,10 @@ public readonly record struct Watermarks(int Min, int Low, int High)
 
         return new Watermarks((int)min, (int)(min * 5 / 4), (int)(min * 3 / 2));
     }
+
+    /// <summary>The part of them that falls to a node with so many of the arena's pages.</summary>
+    internal Watermarks Share(int pages, int arenaPages) => new(
+        (int)((long)Min * pages / arenaPages),
+        (int)((long)Low * pages / arenaPages),
+        (int)((long)High * pages / arenaPages));
 }

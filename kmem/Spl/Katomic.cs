@@ -101,6 +101,37 @@ public static class Katomic
         Volatile.Write(ref location, value);
     }
 
+    /// <summary>Reads a reference with acquire order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T? Load<T>(ref T? location)
+        where T : class
+    {
+        Point();
+        return Volatile.Read(ref location);
+    }
+
+    /// <summary>Writes a reference with release order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store<T>(ref T? location, T? value)
+        where T : class
+    {
+        Point();
+        Volatile.Write(ref location, value);
+    }
+
+    /// <summary>
+    /// A full fence on every processor that runs a thread of this process: what they wrote before is seen after it here, and
+    /// the other way round. Microseconds: for the rare side of a protocol whose other side uses plain reads and writes.
+    /// </summary>
+    public static void ProcessBarrier()
+    {
+        Point();
+        if (!SplPlatform.IsSimulated)
+        {
+            Interlocked.MemoryBarrierProcessWide();
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Point()
     {

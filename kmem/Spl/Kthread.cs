@@ -73,6 +73,9 @@ public sealed partial class Kthread
     /// <summary>Marks of this thread. Written by the thread itself only.</summary>
     public ThreadFlags Flags;
 
+    /// <summary>1 while the thread is in a queue of a slab cache that leans towards it. Written by the thread itself only.</summary>
+    internal int InQueue;
+
     /// <summary>An object the memory layer hangs on the thread.</summary>
     public object? KmemState { get; set; }
 

@@ -16,7 +16,7 @@ internal static class KmemWorld
         int torture = 0,
         long oomNs = 20_000_000_000,
         Action<string>? warn = null) =>
-        new() { ArenaBytes = arena, Policy = policy, Poison = poison, TortureReclaim = torture, OomTimeoutNs = oomNs, Warn = warn, LockArena = false };
+        new() { ArenaBytes = arena, Policy = policy, Poison = poison, TortureReclaim = torture, OomTimeoutNs = oomNs, Warn = warn, LockArena = false, MergeCaches = false };
 
     internal static void Run(Action<KmemSystem> body, KmemOptions? options = null, bool checkLeaks = true, ulong seed = 1)
     {

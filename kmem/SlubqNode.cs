@@ -1,0 +1,346 @@
+using System.Numerics;
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Kmem;
+
+/// <summary>
+/// What one engine has on one memory node: its slabs, the shared queue and the alien queues. Slabs with free objects are in one of
+/// two lists, fuller ones at the head, empty ones at the tail: those tagged as reserve, and all others. The lock guards lists,
+/// bitmaps and counts.
+/// </summary>
+internal sealed unsafe class SlubqNode
+{
+    private const int BitsPerWord = 64;
+
+    private readonly KmemSystem _system;
+    private readonly SlubqEngine _engine;
+    private readonly MemoryNode _memory;
+    private readonly PageDesc[] _pages;
+    private readonly int _stride;
+    private readonly Kmutex _lock = new("kmem_cache");
+    private SlabList _partial;
+    private SlabList _reserve;
+    private int _emptySlabs;
+    private long _slabTotal;
+    private long _slabMax;
+    private long _slabAlloc;
+    private long _objectTotal;
+    private long _objectInUse;
+    private long _objectMax;
+    private long _bytes;
+
+    internal SlubqNode(KmemSystem system, SlubqEngine engine, int index, int sharedSize, int alienSize)
+    {
+        _system = system;
+        _engine = engine;
+        _pages = system.Mapping.Pages;
+        _stride = engine.Stride;
+        _memory = system.Pages.Nodes[index];
+        _partial = new SlabList(_pages);
+        _reserve = new SlabList(_pages);
+        Index = index;
+        Shared = new SlubqQueue(system, "kmem_cache_shared", sharedSize);
+        int nodes = system.Pages.Nodes.Length;
+        Aliens = nodes == 1 ? [] : new SlubqQueue[nodes];
+        for (int i = 0; i < Aliens.Length; i++)
+        {
+            Aliens[i] = new SlubqQueue(system, "kmem_cache_alien", i == index ? 0 : alienSize);
+        }
+    }
+
+    /// <summary>Number of the node.</summary>
+    internal int Index { get; }
+
+    /// <summary>The queue between those of the virtual CPUs and the slabs.</summary>
+    internal SlubqQueue Shared { get; }
+
+    /// <summary>By node: objects freed here that are of its slabs. Empty if there is one node.</summary>
+    internal SlubqQueue[] Aliens { get; }
+
+    /// <summary>Slabs tagged as reserve that have free objects.</summary>
+    internal int ReserveSlabs => _reserve.Count;
+
+    /// <summary>Slabs with free objects, tagged ones left out.</summary>
+    internal int PartialSlabs => _partial.Count;
+
+    /// <summary>Takes up to <paramref name="max"/> objects. Those of tagged slabs are for the entitled, who get them last.</summary>
+    /// <returns>How many.</returns>
+    internal int Take(byte** into, int max, bool entitled)
+    {
+        int n = 0;
+        _lock.Enter();
+        if (_partial.Count == 0 && _reserve.Count > 0 && _memory.FreePages >= _memory.Marks.Low)
+        {
+            EndReserve();
+        }
+
+        while (n < max && _partial.Count > 0)
+        {
+            into[n++] = TakeObject(ref _partial);
+        }
+
+        // One at a time: they must not come into a queue.
+        if (n == 0 && entitled && _reserve.Count > 0)
+        {
+            into[n++] = TakeObject(ref _reserve);
+        }
+
+        _lock.Exit();
+        return n;
+    }
+
+    /// <summary>Takes one object, or null.</summary>
+    internal byte* TakeOne(bool entitled)
+    {
+        byte* obj;
+        return Take(&obj, 1, entitled) == 0 ? null : obj;
+    }
+
+    /// <summary>Gives objects of this node back to their slabs.</summary>
+    internal void Put(byte** objects, int count)
+    {
+        _lock.Enter();
+        for (int i = 0; i < count; i++)
+        {
+            PutObject(objects[i]);
+        }
+
+        int keep = _system.Pages.HasWaiters ? 0 : _engine.MinPartial;
+        bool trim = _emptySlabs > keep;
+        _lock.Exit();
+        if (trim)
+        {
+            FreeEmpty(keep);
+        }
+    }
+
+    /// <summary>Adds a slab of new pages and takes an object from it.</summary>
+    internal byte* Add(int head, int pages, int objects)
+    {
+        bool reserve = _pages[head].Reserve;
+        int owner = _engine.OwnerOf(Index, reserve);
+        for (int i = head; i < head + pages; i++)
+        {
+            ref PageDesc p = ref _pages[i];
+            p.Kind = PageKind.Slab;
+            p.Head = head;
+            p.Owner = owner;
+        }
+
+        ref PageDesc slab = ref _pages[head];
+        slab.Pages = pages;
+        slab.Objects = objects;
+        slab.InUse = 0;
+        slab.Listed = false;
+        SetFree(head, objects);
+
+        _lock.Enter();
+        _slabTotal++;
+        _slabMax = Math.Max(_slabMax, _slabTotal);
+        _objectTotal += objects;
+        _bytes += (long)pages << ArenaMapping.PageShift;
+        _emptySlabs++;
+        ref SlabList list = ref ListOf(ref slab);
+        list.AddHead(head);
+        byte* obj = TakeObject(ref list);
+        _lock.Exit();
+        return obj;
+    }
+
+    /// <summary>Gives empty slabs, which are at the tails of the lists, back until <paramref name="keep"/> are left.</summary>
+    /// <returns>Pages given back.</returns>
+    internal int FreeEmpty(int keep)
+    {
+        int freed = 0;
+        while (true)
+        {
+            _lock.Enter();
+            int head = _emptySlabs <= keep ? -1 : EmptyTail();
+            if (head < 0)
+            {
+                _lock.Exit();
+                return freed;
+            }
+
+            ListOf(ref _pages[head]).Remove(head);
+            int pages = _pages[head].Pages;
+            _emptySlabs--;
+            _slabTotal--;
+            _objectTotal -= _pages[head].Objects;
+            _bytes -= (long)pages << ArenaMapping.PageShift;
+            _lock.Exit();
+            _system.FreePages(head, pages);
+            freed += pages;
+        }
+    }
+
+    /// <summary>Adds the figures to those of other nodes.</summary>
+    internal SlabEngineStats Add(SlabEngineStats stats)
+    {
+        long queued = Shared.Count;
+        foreach (SlubqQueue alien in Aliens)
+        {
+            queued += alien.Count;
+        }
+
+        _lock.Enter();
+        stats = stats with
+        {
+            SlabsTotal = stats.SlabsTotal + _slabTotal,
+            SlabsAllocated = stats.SlabsAllocated + _slabAlloc,
+            SlabsMax = stats.SlabsMax + _slabMax,
+            ObjectsTotal = stats.ObjectsTotal + _objectTotal,
+            ObjectsOut = stats.ObjectsOut + _objectInUse - queued,
+            ObjectsMax = stats.ObjectsMax + _objectMax,
+            Bytes = stats.Bytes + _bytes,
+            Queued = stats.Queued + queued,
+        };
+        _lock.Exit();
+        return stats;
+    }
+
+    private ref SlabList ListOf(ref PageDesc slab) => ref slab.Reserve ? ref _reserve : ref _partial;
+
+    private int EmptyTail()
+    {
+        int head = _reserve.Tail;
+        if (head >= 0 && _pages[head].InUse == 0)
+        {
+            return head;
+        }
+
+        head = _partial.Tail;
+        return head >= 0 && _pages[head].InUse == 0 ? head : -1;
+    }
+
+    /// <summary>Pressure has passed: the tagged slabs are like any other from now on. The lock is held.</summary>
+    private void EndReserve()
+    {
+        int owner = _engine.OwnerOf(Index, false);
+        while (_reserve.Count > 0)
+        {
+            int head = _reserve.Head;
+            _reserve.Remove(head);
+            ref PageDesc slab = ref _pages[head];
+            slab.Reserve = false;
+            for (int i = head; i < head + slab.Pages; i++)
+            {
+                _pages[i].Owner = owner;
+            }
+
+            if (slab.InUse == 0)
+            {
+                _partial.AddTail(head);
+            }
+            else
+            {
+                _partial.AddHead(head);
+            }
+        }
+    }
+
+    /// <summary>Takes an object from the first slab of a list. There is one; the lock is held.</summary>
+    private byte* TakeObject(ref SlabList list)
+    {
+        int head = list.Head;
+        ref PageDesc slab = ref _pages[head];
+        int index = TakeBit(head, ref slab);
+        if (slab.InUse++ == 0)
+        {
+            _emptySlabs--;
+            _slabAlloc++;
+        }
+
+        _objectMax = Math.Max(_objectMax, ++_objectInUse);
+        if (slab.InUse == slab.Objects)
+        {
+            list.Remove(head);
+        }
+
+        return _system.Mapping.Address(head) + ((long)index * _stride);
+    }
+
+    /// <summary>Gives an object back to its slab. The lock is held.</summary>
+    private void PutObject(byte* obj)
+    {
+        int head = _pages[_system.Mapping.IndexOf(obj)].Head;
+        ref PageDesc slab = ref _pages[head];
+        uint offset = (uint)(obj - _system.Mapping.Address(head));
+        int index = (int)(offset / (uint)_stride);
+        if ((uint)index * (uint)_stride != offset || index >= slab.Objects || !PutBit(head, ref slab, index))
+        {
+            _lock.Exit();
+            throw new InvalidOperationException($"cache {_engine.Name}: 0x{(ulong)obj:x} is no object, or is freed twice");
+        }
+
+        slab.InUse--;
+        _objectInUse--;
+        ref SlabList list = ref ListOf(ref slab);
+        if (slab.InUse == 0)
+        {
+            _emptySlabs++;
+            _slabAlloc--;
+            if (slab.Listed)
+            {
+                list.Remove(head);
+            }
+
+            list.AddTail(head);
+        }
+        else if (!slab.Listed)
+        {
+            list.AddHead(head);
+        }
+    }
+
+    private void SetFree(int head, int objects)
+    {
+        if (objects <= BitsPerWord)
+        {
+            _pages[head].Data = objects == BitsPerWord ? ulong.MaxValue : (1UL << objects) - 1;
+            return;
+        }
+
+        Span<ulong> words = Words(head, objects);
+        words.Fill(ulong.MaxValue);
+        if (objects % BitsPerWord != 0)
+        {
+            words[^1] = (1UL << (objects % BitsPerWord)) - 1;
+        }
+    }
+
+    private int TakeBit(int head, ref PageDesc slab)
+    {
+        if (slab.Objects <= BitsPerWord)
+        {
+            int bit = BitOperations.TrailingZeroCount(slab.Data);
+            slab.Data &= slab.Data - 1;
+            return bit;
+        }
+
+        Span<ulong> words = Words(head, slab.Objects);
+        for (int i = 0; i < words.Length; i++)
+        {
+            if (words[i] != 0)
+            {
+                int bit = BitOperations.TrailingZeroCount(words[i]);
+                words[i] &= words[i] - 1;
+                return (i * BitsPerWord) + bit;
+            }
+        }
+
+        throw new InvalidOperationException($"cache {_engine.Name}: a partial slab has no free object");
+    }
+
+    private bool PutBit(int head, ref PageDesc slab, int index)
+    {
+        ulong mask = 1UL << (index % BitsPerWord);
+        ref ulong word = ref slab.Objects <= BitsPerWord ? ref slab.Data : ref Words(head, slab.Objects)[index / BitsPerWord];
+        bool taken = (word & mask) == 0;
+        word |= mask;
+        return taken;
+    }
+
+    private Span<ulong> Words(int head, int objects) =>
+        _system.Mapping.SlabBits.AsSpan(head * ArenaMapping.BitWordsPerPage, (objects + BitsPerWord - 1) / BitsPerWord);
+}
