@@ -191,22 +191,30 @@ public sealed unsafe partial class KmemCache
     /// <summary>kmem_cache_destroy. Fails, naming the count, if objects are live.</summary>
     public void Destroy()
     {
-        if (Katomic.Exchange(ref _destroyed, 1) != 0)
+        _tuning.Enter();
+        try
         {
-            throw new InvalidOperationException($"cache {Name} is destroyed twice");
-        }
+            if (Katomic.Exchange(ref _destroyed, 1) != 0)
+            {
+                throw new InvalidOperationException($"cache {Name} is destroyed twice");
+            }
 
-        Reap();
-        long live = Statistics().ObjectsAllocated;
-        if (live != 0)
+            Reap();
+            long live = Statistics().ObjectsAllocated;
+            if (live != 0)
+            {
+                Katomic.Store(ref _destroyed, 0);
+                throw new InvalidOperationException($"cache {Name} is destroyed with {live} live objects of {ObjectSize} bytes");
+            }
+
+            SlabEngine? last = _system.Caches.Remove(this);
+            DropQueues();
+            last?.Close();
+        }
+        finally
         {
-            Katomic.Store(ref _destroyed, 0);
-            throw new InvalidOperationException($"cache {Name} is destroyed with {live} live objects of {ObjectSize} bytes");
+            _tuning.Exit();
         }
-
-        SlabEngine? last = _system.Caches.Remove(this);
-        DropQueues();
-        last?.Close();
     }
 
     /// <summary>The figures of this cache.</summary>

@@ -21,29 +21,66 @@ public sealed unsafe partial class KmemCache
     internal ReadOnlySpan<Magazine> Magazines => _magazines;
 
     /// <summary>
-    /// Changes the size of all queues and the batch, while others allocate and free. Each queue gets its new array while its lock is
+    /// Changes the size of all queues and the batch, while others allocate and free; inside <see cref="TryTune"/>. Each queue gets its new array while its lock is
     /// held; what no longer fits, the coldest objects, goes to the slabs.
     /// </summary>
     /// <param name="size">Objects in a queue, 0 to <see cref="QueueMemory.MaxEntries"/>.</param>
     /// <param name="batch">1 to <paramref name="size"/>, or 0 if that is 0.</param>
     internal void Resize(int size, int batch)
     {
+        int before = _queueSize;
+        _queueSize = size;
+        _batch = batch;
+        foreach (Magazine magazine in _magazines)
+        {
+            Replace(magazine, size, batch, size != before);
+        }
+    }
+
+    /// <summary>Runs a change of the cache's attributes, one at a time, and not while the cache ends. False: it has ended.</summary>
+    internal bool TryTune(Action change)
+    {
         _tuning.Enter();
         try
         {
-            ThrowIfDestroyed();
-            int before = _queueSize;
-            _queueSize = size;
-            _batch = batch;
-            foreach (Magazine magazine in _magazines)
+            if (_destroyed != 0)
             {
-                Replace(magazine, size, batch, size != before);
+                return false;
             }
+
+            change();
+            return true;
         }
         finally
         {
             _tuning.Exit();
         }
+    }
+
+    /// <summary>As reclaim does it: what costs least first, and no more once pages came back.</summary>
+    internal void ExpireOnce()
+    {
+        long freed = _pageAllocator.FreedPages;
+        _engine.Expire();
+        if (_pageAllocator.FreedPages == freed)
+        {
+            Reap();
+        }
+    }
+
+    /// <summary>Allocations and frees by how far they went: those that a queue served at once, and all others.</summary>
+    internal (long Allocs, long SlowAllocs, long Frees, long SlowFrees) Hits()
+    {
+        (long Allocs, long SlowAllocs, long Frees, long SlowFrees) hits = (0, Katomic.Load(ref _slowAllocs), 0, Katomic.Load(ref _slowFrees));
+        foreach (Magazine m in _magazines)
+        {
+            hits.Allocs += m.Allocs - m.Refills;
+            hits.SlowAllocs += m.Refills;
+            hits.Frees += m.Frees - m.Flushes;
+            hits.SlowFrees += m.Flushes;
+        }
+
+        return hits;
     }
 
     /// <summary>Empties the queues that nobody is in.</summary>
@@ -82,6 +119,7 @@ public sealed unsafe partial class KmemCache
         foreach (Magazine magazine in _magazines)
         {
             Enter(magazine);
+            _engine.Flush(magazine, magazine.Count, toSlabs: true);
             Exchange(magazine, null, 0);
             magazine.Leave();
         }

@@ -86,6 +86,12 @@ internal sealed unsafe class SlubqEngine : SlabEngine
         set => Katomic.Store(ref _minPartial, value);
     }
 
+    /// <summary>Objects that a shared queue may hold.</summary>
+    internal int SharedSize => _nodes[0].Shared.Size;
+
+    /// <summary>Objects that an alien queue may hold; 0 with one node.</summary>
+    internal int AlienSize => _nodes.Length == 1 ? 0 : _nodes[0].Aliens[1].Size;
+
     /// <summary>Objects that came from shared queues.</summary>
     internal long AllocShared => Katomic.Load(ref _allocShared);
 
@@ -172,6 +178,11 @@ internal sealed unsafe class SlubqEngine : SlabEngine
     /// <inheritdoc/>
     internal override void Flush(Magazine magazine, int count, bool toSlabs)
     {
+        if (count == 0)
+        {
+            return;
+        }
+
         SlubqNode node = _nodes[magazine.Node];
         if (toSlabs || !PutShared(node.Shared, magazine.Objects, count))
         {
@@ -267,6 +278,7 @@ internal sealed unsafe class SlubqEngine : SlabEngine
     internal override void Close()
     {
         Resize(0, 0);
+        Shrink();
         long live = Statistics().ObjectsOut;
         if (live != 0)
         {

@@ -15,8 +15,10 @@ internal static class KmemWorld
         bool poison = false,
         int torture = 0,
         long oomNs = 20_000_000_000,
-        Action<string>? warn = null) =>
-        new() { ArenaBytes = arena, Policy = policy, Poison = poison, TortureReclaim = torture, OomTimeoutNs = oomNs, Warn = warn, LockArena = false, MergeCaches = false };
+        Action<string>? warn = null,
+        int nodes = 1,
+        bool merge = false) =>
+        new() { ArenaBytes = arena, Policy = policy, Poison = poison, TortureReclaim = torture, OomTimeoutNs = oomNs, Warn = warn, LockArena = false, MergeCaches = merge, Nodes = nodes };
 
     internal static void Run(Action<KmemSystem> body, KmemOptions? options = null, bool checkLeaks = true, ulong seed = 1)
     {
