@@ -121,6 +121,7 @@ public static class LockOrder
     private static bool IsKnown(int from, int to) => (s_edges[(from << 4) + (to >> 6)] & (1UL << to)) != 0;
 
     /// <summary>Edges from every held lock back to the last one that was taken by waiting; that one stands for all before it.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void CheckSlow(Kthread self, IWaitable what, int id)
     {
         if (id == 0 || self.Holds(what))
@@ -144,6 +145,7 @@ public static class LockOrder
         }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void AddEdge(Kthread self, int from, int to)
     {
         LockOrderViolation? violation = null;
@@ -154,7 +156,7 @@ public static class LockOrder
                 return;
             }
 
-            var evidence = new Evidence(self.ToString(), string.Join(", ", self.HeldLocks().Select(static l => l.WaitName)), new StackTrace(3, false));
+            var evidence = new Evidence(self.ToString(), string.Join(", ", self.HeldLocks().Select(static l => l.WaitName)), new StackTrace(2, false));
             List<int>? path = from == to ? [to] : FindPath(to, from);
             if (path is not null)
             {

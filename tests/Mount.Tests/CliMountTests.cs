@@ -91,6 +91,24 @@ public sealed class CliMountTests : IDisposable
     }
 
     [FuseFact]
+    public void Attributes_of_slab_caches_are_shown_and_set_on_a_live_mount()
+    {
+        _m.Create();
+        _m.Mount();
+        Assert.Contains("queue_flush", _m.Ok("kmem", "get", "tank", "dmu_buf_impl_t"), StringComparison.Ordinal);
+        _m.Ok("kmem", "set", "tank", "dmu_buf_impl_t", "cpu_queue_size=256", "batch_size=100");
+        File.WriteAllText($"{_m.Mnt}/f", new string('x', 500_000));
+        Assert.Contains("256", _m.Ok("kmem", "get", "tank", "dmu_buf_impl_t", "cpu_queue_size"), StringComparison.Ordinal);
+        Assert.Contains("100", _m.Ok("kmem", "get", _m.Mnt, "dmu_buf_impl_t", "batch_size"), StringComparison.Ordinal);
+        _m.Ok("kmem", "set", "tank", "dmu_buf_impl_t", "shrink=1");
+        _m.Refused("batch_size=257: 1 to 256 is possible", "kmem", "set", "tank", "dmu_buf_impl_t", "batch_size=257");
+        _m.Refused("there is no attribute nothing", "kmem", "set", "tank", "dmu_buf_impl_t", "nothing=1");
+        _m.Refused("there is no cache nobody", "kmem", "get", "tank", "nobody");
+        Assert.Equal(500_000, new FileInfo($"{_m.Mnt}/f").Length);
+        _m.Unmount();
+    }
+
+    [FuseFact]
     public void Sync_makes_everything_survive_a_kill()
     {
         _m.Create();

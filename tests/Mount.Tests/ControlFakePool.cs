@@ -38,6 +38,12 @@ internal sealed class ControlFakePool : IPoolCommands
         Caches = [new() { Cache = "dnode_t", ObjectSize = 512, Active = 3, Objects = 8, Slabs = 1, Bytes = 4096 }],
     };
 
+    public List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names) =>
+        [new() { Cache = cache, Attribute = names.Count > 0 ? names[0] : "batch_size", Value = "60", Writable = true }];
+
+    public void KmemSet(string cache, IReadOnlyDictionary<string, string> values) =>
+        Call($"kmem_set {cache} {string.Join(' ', values.Select(v => $"{v.Key}={v.Value}"))}");
+
     public List<TxgRow> Txgs() => [new() { Txg = 4, State = "committed", DirtyBytes = 1 << 20, OpenMs = 5000, SyncMs = 12.5 }];
 
     public void Sync() => Call("sync");

@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace ZfsLite.Cli;
 
-/// <summary>zfslite kmem POOL|DIR</summary>
+/// <summary>zfslite kmem POOL|DIR; its subcommands are in <see cref="KmemTuneCommand"/>.</summary>
 internal static class KmemCommand
 {
     private static readonly TableColumn<SlabRow>[] s_columns =
@@ -11,7 +11,7 @@ internal static class KmemCommand
         new("OBJSIZE", c => c.ObjectSize.ToString(), true),
         new("ACTIVE", c => c.Active.ToString(), true),
         new("OBJECTS", c => c.Objects.ToString(), true),
-        new("SLABS", c => c.Slabs.ToString(), true),
+        new("SLABS", c => c.SharesSlabsOf is { } other ? $"of {other}" : c.Slabs.ToString(), true),
         new("BYTES", c => ByteSize.Format(c.Bytes), true),
         new("ALLOCS", c => c.Allocations.ToString(), true),
         new("FAILURES", c => c.Failures.ToString(), true),
@@ -37,6 +37,8 @@ internal static class KmemCommand
         Option<bool> json = CommonOptions.Json();
         command.Arguments.Add(target);
         command.Options.Add(json);
+        command.Subcommands.Add(KmemTuneCommand.BuildGet(io));
+        command.Subcommands.Add(KmemTuneCommand.BuildSet(io));
         command.SetAction(parsed => Run(io, parsed.GetValue(target), parsed.GetValue(json)));
         return command;
     }

@@ -15,6 +15,7 @@ namespace ZfsLite.Cli;
 [JsonSerializable(typeof(KmemInfo))]
 [JsonSerializable(typeof(List<SlabRow>))]
 [JsonSerializable(typeof(List<MempoolRow>))]
+[JsonSerializable(typeof(List<KmemTunableRow>))]
 [JsonSerializable(typeof(List<ImportRow>))]
 [JsonSerializable(typeof(CheckInfo))]
 public sealed partial class ControlJson : JsonSerializerContext;

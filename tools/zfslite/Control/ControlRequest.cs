@@ -3,16 +3,19 @@ namespace ZfsLite.Cli;
 /// <summary>A question to a daemon: one JSON object on one line.</summary>
 public sealed class ControlRequest
 {
-    /// <summary>hello, status, list, get, set, kmem, txgs, sync, remount or unmount.</summary>
+    /// <summary>hello, status, list, get, set, kmem, kmem_get, kmem_set, txgs, sync, remount or unmount.</summary>
     public string Command { get; set; } = "";
 
     /// <summary>Dataset concerned; null: the one that is mounted.</summary>
     public string? Dataset { get; set; }
 
-    /// <summary>get: the properties wanted; empty: all.</summary>
+    /// <summary>kmem_get, kmem_set: the slab cache concerned.</summary>
+    public string? Cache { get; set; }
+
+    /// <summary>get: the properties wanted; kmem_get: the attributes; empty: all.</summary>
     public List<string> Names { get; set; } = [];
 
-    /// <summary>set: the new values.</summary>
+    /// <summary>set, kmem_set: the new values.</summary>
     public Dictionary<string, string> Values { get; set; } = new(StringComparer.Ordinal);
 
     /// <summary>remount: options as after -o.</summary>

@@ -117,6 +117,11 @@ public sealed class ControlServer : IDisposable
                 return Done();
             case "kmem":
                 return Success(_pool.Kmem(), json.KmemInfo);
+            case "kmem_get":
+                return Success(_pool.KmemGet(request.Cache ?? "", request.Names), json.ListKmemTunableRow);
+            case "kmem_set":
+                _pool.KmemSet(request.Cache ?? "", request.Values);
+                return Done();
             case "txgs":
                 return Success(_pool.Txgs(), json.ListTxgRow);
             case "sync":

@@ -24,6 +24,12 @@ public interface IPoolCommands
     /// <summary>Slab table, watermarks, counters.</summary>
     KmemInfo Kmem();
 
+    /// <summary>Attributes of a slab cache; <paramref name="names"/> empty: all.</summary>
+    List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names);
+
+    /// <summary>Sets attributes of a slab cache, one after the other, up to the first that is refused.</summary>
+    void KmemSet(string cache, IReadOnlyDictionary<string, string> values);
+
     /// <summary>The recent txgs, oldest first.</summary>
     List<TxgRow> Txgs();
 

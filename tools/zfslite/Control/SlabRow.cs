@@ -15,6 +15,9 @@ public sealed class SlabRow
     /// <summary>Objects that the slabs have room for.</summary>
     public long Objects { get; set; }
 
+    /// <summary>The cache whose slabs it shares, and which shows them; null: its own.</summary>
+    public string? SharesSlabsOf { get; set; }
+
     /// <summary>Slabs.</summary>
     public long Slabs { get; set; }
 

@@ -25,6 +25,7 @@ internal static class KmemReport
                 ObjectSize = c.ObjectSize,
                 Active = c.ObjectsAllocated,
                 Objects = c.ObjectsTotal,
+                SharesSlabsOf = c.SharesSlabsOf,
                 Slabs = c.SlabsTotal,
                 Bytes = c.Bytes,
                 Allocations = c.Allocs,

@@ -235,6 +235,10 @@ internal sealed class MountDaemon : IPoolCommands
 
     public KmemInfo Kmem() => KmemReport.Make(_spa, _zfsvfs);
 
+    public List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names) => KmemTuning.Get(cache, names);
+
+    public void KmemSet(string cache, IReadOnlyDictionary<string, string> values) => KmemTuning.Set(cache, values);
+
     public List<TxgRow> Txgs() => _spa.IsReadOnly ? [] : [.. _spa.Txg.History().Select(static t => new TxgRow
     {
         Txg = t.Txg,

@@ -49,6 +49,10 @@ internal sealed class OfflinePool : IPoolCommands, IDisposable
 
     public KmemInfo Kmem() => throw NotMounted("kmem");
 
+    public List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names) => throw NotMounted("kmem get");
+
+    public void KmemSet(string cache, IReadOnlyDictionary<string, string> values) => throw NotMounted("kmem set");
+
     public List<TxgRow> Txgs() => throw NotMounted("txgs");
 
     public void Sync() => throw NotMounted("sync");
