@@ -232,6 +232,7 @@ public sealed partial class Kthread
 
     private void Finish()
     {
+        EndTsd();
         _joinWait.Mutex.Enter();
         _exited = true;
         Forget(this);

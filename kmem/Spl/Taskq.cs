@@ -1,27 +1,37 @@
 namespace ZfsLite.Kmem.Spl;
 
 /// <summary>
-/// A queue of work served by a fixed number of threads (taskq_t). Three lists: front (urgent, FIFO among themselves), normal
-/// (FIFO), and delayed entries in order of time, which join the normal ones when they are due.
+/// A queue of work served by its own threads (taskq_t). Three lists: front (urgent, FIFO among themselves), normal (FIFO), and
+/// delayed entries in order of time, which join the normal ones when they are due. The number of threads is fixed, or
+/// (TASKQ_DYNAMIC) it follows the work: one at first, one more whenever more entries wait than threads are idle, and one
+/// that has been idle for a second ends, unless it is the last.
 /// </summary>
-/// <remarks>The queue's mutex is a leaf: nothing is taken under it, and it isn't held while an entry runs.</remarks>
+/// <remarks>The queue's mutex is a leaf: nothing is taken under it, and it isn't held while an entry runs or a thread is started.</remarks>
 public sealed class Taskq : IWaitable
 {
+    private const long IdleNsMax = 1_000_000_000;
+
     private readonly Kmutex _mutex;
     private readonly Kcondvar _work;
     private readonly Kcondvar _done;
     private readonly Kcondvar _space;
     private readonly IdleWait _idleWait;
     private readonly SpaceWait _spaceWait;
-    private readonly Kthread[] _threads;
+    private readonly Kthread?[] _threads;
     private readonly TaskqEntry?[] _running;
     private readonly long[] _runningId;
+    private readonly bool[] _slotTaken;
     private readonly int _maxQueued;
+    private readonly ThreadFlags _threadFlags;
+    private readonly bool _isDynamic;
     private TaskqList _front;
     private TaskqList _normal;
     private TaskqList _delayed;
     private long _lastId;
     private int _active;
+    private int _idle;
+    private int _threadCount;
+    private int _starting;
     private bool _stopping;
 
     /// <summary>Creates the queue and starts its threads.</summary>
@@ -29,7 +39,8 @@ public sealed class Taskq : IWaitable
     /// <param name="threads">How many threads, at least 1.</param>
     /// <param name="flags">Marks that each thread carries for life.</param>
     /// <param name="maxQueued">How many entries may wait; Dispatch blocks beyond. The queue's own threads are not bound by it.</param>
-    public Taskq(string name, int threads, ThreadFlags flags = ThreadFlags.Fstrans, int maxQueued = int.MaxValue)
+    /// <param name="isDynamic">TASKQ_DYNAMIC: <paramref name="threads"/> is the most there may be; only one is started now.</param>
+    public Taskq(string name, int threads, ThreadFlags flags = ThreadFlags.Fstrans, int maxQueued = int.MaxValue, bool isDynamic = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxQueued, 1);
@@ -44,14 +55,14 @@ public sealed class Taskq : IWaitable
         _running = new TaskqEntry?[threads];
         _runningId = new long[threads];
         _threads = new Kthread[threads];
-        for (int i = 0; i < threads; i++)
+        _slotTaken = new bool[threads];
+        _threadFlags = flags;
+        _isDynamic = isDynamic;
+        _threadCount = isDynamic ? 1 : threads;
+        for (int i = 0; i < _threadCount; i++)
         {
-            int index = i;
-            _threads[i] = Kthread.Start($"{name}/{i}", () =>
-            {
-                Kthread.Current.Flags |= flags;
-                Serve(index);
-            });
+            _slotTaken[i] = true;
+            _threads[i] = StartThread(i, false);
         }
     }
 
@@ -63,6 +74,9 @@ public sealed class Taskq : IWaitable
 
     /// <summary>Entries that wait, delayed ones not counted: a racy snapshot.</summary>
     public int QueuedCount => _front.Count + _normal.Count;
+
+    /// <summary>Threads there are, one that is about to start included: a racy snapshot.</summary>
+    public int ThreadCount => Volatile.Read(ref _threadCount);
 
     /// <summary>Adds the threads that run an entry now: each has to end it before the queue can be done.</summary>
     public void CollectOwners(ICollection<Kthread> owners)
@@ -76,7 +90,8 @@ public sealed class Taskq : IWaitable
         }
     }
 
-    /// <summary>Queues an entry, which must not be queued already. Never allocates; blocks only while the queue is full.</summary>
+    /// <summary>Queues an entry, which must not be queued already. Blocks only while the queue is full. Allocates nothing, unless
+    /// the queue is dynamic and starts a thread.</summary>
     public void Dispatch(TaskqEntry entry) => Dispatch(entry, false, true);
 
     /// <summary>As Dispatch, before all entries that weren't put in front (TQ_FRONT).</summary>
@@ -87,7 +102,12 @@ public sealed class Taskq : IWaitable
     public bool TryDispatch(TaskqEntry entry, bool front = false) => Dispatch(entry, front, false);
 
     /// <summary>Queues a delegate. Allocates on the GC heap: not for hot paths.</summary>
-    public void Dispatch(Action action) => Dispatch(new ActionEntry(action));
+    /// <returns>The number of the dispatch, for <see cref="WaitOutstanding"/>.</returns>
+    public long Dispatch(Action action) => Dispatch(action, false);
+
+    /// <summary>As Dispatch of a delegate, before all entries that weren't put in front (TQ_FRONT).</summary>
+    /// <returns>The number of the dispatch, for <see cref="WaitOutstanding"/>.</returns>
+    public long DispatchFront(Action action) => Dispatch(action, true);
 
     /// <summary>Queues an entry that becomes ready at a time of <see cref="Kclock.NowNs"/>, never before. The bound doesn't apply.</summary>
     public void DispatchAt(TaskqEntry entry, long dueNs)
@@ -172,11 +192,23 @@ public sealed class Taskq : IWaitable
         _mutex.Enter();
         _stopping = true;
         _work.Broadcast();
-        _mutex.Exit();
-        foreach (Kthread t in _threads)
+        while (_starting > 0)
         {
-            t.Join();
+            _done.Wait(_mutex, this);
         }
+
+        _mutex.Exit();
+        foreach (Kthread? t in _threads)
+        {
+            t?.Join();
+        }
+    }
+
+    private long Dispatch(Action action, bool front)
+    {
+        var entry = new ActionEntry(action);
+        Dispatch(entry, front, true);
+        return entry.Id;
     }
 
     private bool Dispatch(TaskqEntry entry, bool front, bool mayWait)
@@ -204,9 +236,43 @@ public sealed class Taskq : IWaitable
         }
 
         _work.Signal();
+        int slot = ReserveThread();
         _mutex.Exit();
+        StartReserved(slot);
         return true;
     }
+
+    /// <summary>A dynamic queue whose idle threads are too few for what waits: takes a place for one more. The mutex is held.</summary>
+    /// <returns>Its place, or -1.</returns>
+    private int ReserveThread()
+    {
+        if (!_isDynamic || _threadCount == _threads.Length || QueuedCount <= _idle + _starting || _stopping)
+        {
+            return -1;
+        }
+
+        int slot = Array.IndexOf(_slotTaken, false);
+        _slotTaken[slot] = true;
+        _threadCount++;
+        _starting++;
+        return slot;
+    }
+
+    private void StartReserved(int slot)
+    {
+        if (slot >= 0)
+        {
+            // Who had the place before has given it up and is about to end: Destroy knows only the last one.
+            _threads[slot]?.Join();
+            StartThread(slot, true);
+        }
+    }
+
+    private Kthread StartThread(int index, bool isReserved) => Kthread.Start($"{Name}/{index}", () =>
+    {
+        Kthread.Current.Flags |= _threadFlags;
+        Serve(index, isReserved);
+    });
 
     private void Number(TaskqEntry entry)
     {
@@ -240,9 +306,17 @@ public sealed class Taskq : IWaitable
         return lowest;
     }
 
-    private void Serve(int index)
+    private void Serve(int index, bool isReserved)
     {
         _mutex.Enter();
+        if (isReserved)
+        {
+            _threads[index] = Kthread.Current;
+            _starting--;
+            WakeWaiters();
+        }
+
+        long idleSinceNs = long.MaxValue;
         while (true)
         {
             if (_delayed.Head is not null)
@@ -252,19 +326,51 @@ public sealed class Taskq : IWaitable
 
             if ((_front.RemoveFirst() ?? _normal.RemoveFirst()) is { } entry)
             {
+                idleSinceNs = long.MaxValue;
                 RunOne(entry, index);
             }
-            else if (_stopping)
+            else if (_stopping || (_isDynamic && IsSuperfluous(ref idleSinceNs)))
             {
                 break;
             }
             else
             {
-                _work.WaitUntil(_mutex, _delayed.Head?.DueNs ?? long.MaxValue, _idleWait);
+                long untilNs = _delayed.Head?.DueNs ?? long.MaxValue;
+                if (idleSinceNs != long.MaxValue)
+                {
+                    untilNs = Math.Min(untilNs, idleSinceNs + IdleNsMax);
+                }
+
+                _idle++;
+                _work.WaitUntil(_mutex, untilNs, _idleWait);
+                _idle--;
             }
         }
 
+        if (!_stopping)
+        {
+            _slotTaken[index] = false;
+            _threadCount--;
+
+            // Perhaps this was the one that knew of the first delayed entry.
+            _work.Signal();
+        }
+
         _mutex.Exit();
+    }
+
+    /// <summary>Has a thread of a dynamic queue, not the last, been idle for too long?</summary>
+    private bool IsSuperfluous(ref long idleSinceNs)
+    {
+        if (_threadCount == 1)
+        {
+            idleSinceNs = long.MaxValue;
+            return false;
+        }
+
+        long nowNs = Kclock.NowNs;
+        idleSinceNs = Math.Min(idleSinceNs, nowNs);
+        return nowNs - idleSinceNs >= IdleNsMax;
     }
 
     private void PromoteDue()
@@ -290,7 +396,9 @@ public sealed class Taskq : IWaitable
             _space.Signal();
         }
 
+        int slot = ReserveThread();
         _mutex.Exit();
+        StartReserved(slot);
         entry.Run();
         _mutex.Enter();
         _running[index] = null;

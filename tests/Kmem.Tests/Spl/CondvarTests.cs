@@ -4,7 +4,7 @@ using ZfsLite.TestKit;
 
 namespace ZfsLite.Tests.Spl;
 
-/// <summary>splat condvar 0x0501 to 0x0505.</summary>
+/// <summary>Condition variables; splat's own tests of them are in Splat/.</summary>
 public class CondvarTests
 {
     private const long Ms = 1_000_000;

@@ -4,7 +4,7 @@ using ZfsLite.TestKit;
 
 namespace ZfsLite.Tests.Spl;
 
-/// <summary>splat mutex 0x0401 to 0x0404, and what the checker and the wait-for graph lean on.</summary>
+/// <summary>Mutexes, and what the checker and the wait-for graph lean on; splat's own tests of them are in Splat/.</summary>
 public class MutexTests
 {
     [Fact]

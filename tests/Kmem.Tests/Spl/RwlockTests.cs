@@ -4,7 +4,7 @@ using ZfsLite.TestKit;
 
 namespace ZfsLite.Tests.Spl;
 
-/// <summary>splat rwlock 0x0701 to 0x0707.</summary>
+/// <summary>Readers-writer locks; splat's own tests of them are in Splat/.</summary>
 public class RwlockTests
 {
     [Fact]

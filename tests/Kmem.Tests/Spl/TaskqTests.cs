@@ -4,7 +4,7 @@ using ZfsLite.TestKit;
 
 namespace ZfsLite.Tests.Spl;
 
-/// <summary>splat taskq 0x0201 to 0x020a.</summary>
+/// <summary>Task queues; splat's own tests of them are in Splat/.</summary>
 public class TaskqTests
 {
     private const long Ms = 1_000_000;

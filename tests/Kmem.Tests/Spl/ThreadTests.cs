@@ -4,7 +4,7 @@ using ZfsLite.TestKit;
 
 namespace ZfsLite.Tests.Spl;
 
-/// <summary>splat thread 0x0601 to 0x0603, sleep, and what happens to a thread that throws.</summary>
+/// <summary>Threads, sleep, and what happens to a thread that throws; splat's own tests of them are in Splat/.</summary>
 public class ThreadTests
 {
     [Fact]
