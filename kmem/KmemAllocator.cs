@@ -4,13 +4,16 @@ using ZfsLite.Kmem.Spl;
 namespace ZfsLite.Kmem;
 
 /// <summary>
-/// kmem_alloc and its kin: memory from the arena. Up to 8 KiB it comes from the caches kmalloc-8 to kmalloc-8192, naturally
+/// kmem_alloc and vmem_alloc: memory from the arena. Up to 8 KiB it comes from the caches kmalloc-8 to kmalloc-8192, naturally
 /// aligned for powers of two; above that in whole pages, contiguous if they can be had at once, otherwise scattered ones
-/// mapped together.
+/// mapped together. The two differ by their limits alone, which are SPL's: kmem_alloc of more than
+/// <see cref="KmemOptions.AllocWarnBytes"/> is warned of, of more than <see cref="KmemOptions.AllocMaxBytes"/> it gives null, even with
+/// KM_SLEEP; vmem_alloc goes up to the size of the arena.
 /// </summary>
 public static unsafe class KmemAllocator
 {
-    /// <summary>kmem_alloc: 8-byte aligned. Null only with <see cref="KmFlags.NoSleep"/>.</summary>
+    /// <summary>kmem_alloc: 8-byte aligned. Null with <see cref="KmFlags.NoSleep"/>, and beyond
+    /// <see cref="KmemOptions.AllocMaxBytes"/>.</summary>
     /// <param name="size">Bytes, 1 or more.</param>
     /// <param name="flags">KM_SLEEP, KM_NOSLEEP or KM_PUSHPAGE.</param>
     public static byte* Alloc(long size, KmFlags flags)
@@ -21,20 +24,11 @@ public static unsafe class KmemAllocator
             return system.Kmalloc.For(size).Alloc(flags);
         }
 
-        return Large(system, size, flags);
+        return IsTooLarge(system, size, flags) ? null : Large(system, size, flags);
     }
 
     /// <summary>kmem_alloc, zero-filled.</summary>
-    public static byte* Zalloc(long size, KmFlags flags)
-    {
-        byte* p = Alloc(size, flags);
-        if (p != null)
-        {
-            NativeMemory.Clear(p, (nuint)size);
-        }
-
-        return p;
-    }
+    public static byte* Zalloc(long size, KmFlags flags) => Clear(Alloc(size, flags), size);
 
     /// <summary>Frees what Alloc or Zalloc gave. <paramref name="size"/> is the size asked for.</summary>
     public static void Free(byte* p, long size)
@@ -77,14 +71,57 @@ public static unsafe class KmemAllocator
         system.FreePages(page, d.Pages);
     }
 
-    /// <summary>vmem_alloc: virtually contiguous memory, for large sizes. Sizes up to the arena's.</summary>
-    public static byte* VmemAlloc(long size, KmFlags flags) => Alloc(size, flags);
+    /// <summary>vmem_alloc: virtually contiguous memory, for large sizes, up to the arena's. Null only with
+    /// <see cref="KmFlags.NoSleep"/>.</summary>
+    public static byte* VmemAlloc(long size, KmFlags flags)
+    {
+        KmemSystem system = KmemSystem.Current;
+        if ((ulong)(size - 1) < KmallocCaches.MaxSize)
+        {
+            return system.Kmalloc.For(size).Alloc(flags);
+        }
+
+        return Large(system, size, flags);
+    }
 
     /// <summary>vmem_zalloc.</summary>
-    public static byte* VmemZalloc(long size, KmFlags flags) => Zalloc(size, flags);
+    public static byte* VmemZalloc(long size, KmFlags flags) => Clear(VmemAlloc(size, flags), size);
 
     /// <summary>Frees what VmemAlloc gave.</summary>
     public static void VmemFree(byte* p, long size) => Free(p, size);
+
+    private static byte* Clear(byte* p, long size)
+    {
+        if (p != null)
+        {
+            NativeMemory.Clear(p, (nuint)size);
+        }
+
+        return p;
+    }
+
+    /// <summary>The limits of kmem_alloc: warns, and says whether the size is refused.</summary>
+    private static bool IsTooLarge(KmemSystem system, long size, KmFlags flags)
+    {
+        bool refused = size > system.Options.AllocMaxBytes;
+        if (!refused && (system.Options.AllocWarnBytes == 0 || size <= system.Options.AllocWarnBytes))
+        {
+            return false;
+        }
+
+        Katomic.Increment(ref system.Counters.LargeAllocs);
+        if (refused)
+        {
+            Katomic.Increment(ref system.Counters.Failures);
+        }
+
+        if (system.Options.AllocWarnBytes != 0 && system.Options.Warn is { } warn && system.LargeWarnings.Admit())
+        {
+            warn($"kmem_alloc of {size} bytes ({flags}) by thread {Kthread.Current}{(refused ? ", refused" : string.Empty)}: use vmem_alloc above {Math.Min(system.Options.AllocWarnBytes, system.Options.AllocMaxBytes)}");
+        }
+
+        return refused;
+    }
 
     private static byte* Large(KmemSystem system, long size, KmFlags flags)
     {

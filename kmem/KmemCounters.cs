@@ -13,4 +13,5 @@ internal sealed class KmemCounters
     internal long StallNs;
     internal long Failures;
     internal long Warnings;
+    internal long LargeAllocs;
 }

@@ -52,6 +52,15 @@ public sealed class KmemOptions
     private const bool DebugBuild = false;
 #endif
 
-    /// <summary>Receives warnings (allocations that stall), at most 5 in 60 s; null: only counted.</summary>
+    /// <summary>kmem_alloc of more bytes than this is warned of and counted: such sizes belong to vmem_alloc (spl_kmem_alloc_warn).
+    /// Sizes that a kmalloc cache serves, up to 8 KiB, never are. 0: no warnings. Default 64 KiB.</summary>
+    public long AllocWarnBytes { get; init; } = 64 << 10;
+
+    /// <summary>kmem_alloc of more bytes than this gives null, whatever the flags (spl_kmem_alloc_max). 8 KiB at least; default a
+    /// quarter of the largest contiguous block, 1 MiB. vmem_alloc knows no such limit.</summary>
+    public long AllocMaxBytes { get; init; } = (long)MemoryNode.MaxPages * ArenaMapping.PageSize / 4;
+
+    /// <summary>Receives warnings (allocations that stall, and that are too large), of either kind at most 5 in 60 s; null: only
+    /// counted.</summary>
     public Action<string>? Warn { get; init; }
 }

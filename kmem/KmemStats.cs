@@ -78,6 +78,9 @@ public sealed record KmemStats
     /// <summary>Warnings about long stalls, printed or not.</summary>
     public long Warnings { get; init; }
 
+    /// <summary>kmem_allocs beyond <see cref="KmemOptions.AllocWarnBytes"/>, warned of or not; those that gave null included.</summary>
+    public long LargeAllocs { get; init; }
+
     /// <summary>All caches, in the order of their creation.</summary>
     public IReadOnlyList<KmemCacheStats> Caches { get; init; } = [];
 
@@ -115,6 +118,7 @@ public sealed record KmemStats
             StallNs = c.StallNs,
             Failures = c.Failures,
             Warnings = c.Warnings,
+            LargeAllocs = c.LargeAllocs,
             Caches = system.Caches.Statistics(),
             Mempools = system.Mempools.Statistics(),
             Shrinkers = [.. system.Shrinkers.Entries.Select(static e => new ShrinkerStats(e.Shrinker.Name, e.Scans, e.Stops, e.Freed))],

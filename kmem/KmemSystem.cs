@@ -44,7 +44,7 @@ namespace ZfsLite.Kmem;
 /// <para>
 /// Lock order, outermost first: kmem_tuning → kmem_caches (only tried in reclaim) → kmem_cache_shared or
 /// kmem_cache_alien → kmem_cache → nothing; kmem_vmalloc, kmem_node,
-/// kmem_wait, kmem_shrinkers, mempool and kswapd are leaves. Magazines are entered by try alone, and may be held while any of these but
+/// kmem_wait, kmem_warn, kmem_shrinkers, mempool and kswapd are leaves. Magazines are entered by try alone, and may be held while any of these but
 /// the first two is taken. Shrinkers run with none of them held. The pseudo-lock fs_reclaim (<see cref="FsReclaim"/>) comes after every lock
 /// under which an unmarked sleeping allocation is made, and before every lock that a shrinker takes.
 /// </para>
@@ -143,6 +143,8 @@ public sealed class KmemSystem
 
     internal KmemCounters Counters { get; } = new();
 
+    internal WarnLimit LargeWarnings { get; } = new();
+
     /// <summary>Bytes of allocations made straight from pages.</summary>
     internal long LargeBytes;
 
@@ -168,6 +170,8 @@ public sealed class KmemSystem
         }
 
         ArgumentOutOfRangeException.ThrowIfNegative(options.TortureReclaim);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.AllocWarnBytes);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.AllocMaxBytes, KmallocCaches.MaxSize);
         _ = Watermarks.Compute((int)(options.ArenaBytes / ArenaMapping.PageSize), options.MinFreeBytes);
         return s_current = new KmemSystem(options);
     }

@@ -22,8 +22,6 @@ internal sealed unsafe class PageAllocator
     private const long MinWaitNs = 1_000_000;
     private const long MaxWaitNs = 50_000_000;
     private const int WarnRounds = 16;
-    private const long WarnWindowNs = 60_000_000_000;
-    private const int WarnsPerWindow = 5;
 
     private readonly KmemSystem _system;
     private readonly MemoryNode[] _nodes;
@@ -31,8 +29,7 @@ internal sealed unsafe class PageAllocator
     private readonly Kcondvar _freed = new("memory");
     private readonly int _pagesPerNode;
     private int _waiters;
-    private long _warnWindow = long.MinValue;
-    private int _warnsInWindow;
+    private readonly WarnLimit _warnLimit = new();
 
     internal PageAllocator(KmemSystem system, ArenaMapping mapping)
     {
@@ -309,18 +306,8 @@ internal sealed unsafe class PageAllocator
 
     private void Warn(int pages, GfpMask gfp, Kthread self, long stalledNs)
     {
-        long now = Kclock.NowNs;
-        _waitLock.Enter();
-        if (_warnWindow == long.MinValue || now - _warnWindow >= WarnWindowNs)
-        {
-            _warnWindow = now;
-            _warnsInWindow = 0;
-        }
-
-        bool speak = _warnsInWindow++ < WarnsPerWindow;
-        _waitLock.Exit();
         Katomic.Increment(ref _system.Counters.Warnings);
-        if (speak)
+        if (_system.Options.Warn is not null && _warnLimit.Admit())
         {
             _system.Options.Warn?.Invoke(Describe("allocation stalled for", stalledNs, pages, gfp, self));
         }

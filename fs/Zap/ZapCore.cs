@@ -417,7 +417,7 @@ internal static unsafe class ZapCore
     private static void Upgrade(in ZapStore store, ref ZapBlock b, DmuTx tx)
     {
         int oldSize = b.Size;
-        byte* old = KmemAllocator.Alloc(oldSize, tx.AllocFlags);
+        byte* old = KmemAllocator.VmemAlloc(oldSize, tx.AllocFlags);
         try
         {
             Buffer.MemoryCopy(b.Data, old, oldSize, oldSize);
@@ -437,7 +437,7 @@ internal static unsafe class ZapCore
         }
         finally
         {
-            KmemAllocator.Free(old, oldSize);
+            KmemAllocator.VmemFree(old, oldSize);
         }
     }
 

@@ -47,11 +47,11 @@ internal sealed unsafe class MiniPool : ITxgHost
         foreach ((nint address, int bytes) in list)
         {
             // What is written is a copy, compressed and with its checksum: the sync path needs memory too.
-            byte* zio = KmemAllocator.Alloc(bytes, KmFlags.PushPage);
+            byte* zio = KmemAllocator.VmemAlloc(bytes, KmFlags.PushPage);
             Buffer.MemoryCopy((void*)address, zio, bytes, 64);
             Kthread.Sleep(_options.DiskNs);
-            KmemAllocator.Free(zio, bytes);
-            KmemAllocator.Free((byte*)address, bytes);
+            KmemAllocator.VmemFree(zio, bytes);
+            KmemAllocator.VmemFree((byte*)address, bytes);
             Engine.UndirtySpace(bytes, txg);
         }
 

@@ -73,7 +73,7 @@ internal sealed unsafe class MiniZnodeCache : IShrinker
         Open(z);
         if (z.Data is null)
         {
-            byte* data = KmemAllocator.Alloc(_options.RecordBytes, KmFlags.Sleep);
+            byte* data = KmemAllocator.VmemAlloc(_options.RecordBytes, KmFlags.Sleep);
             Kthread.Sleep(_options.DiskNs / 10);
             _lock.Enter();
             bool first = z.Data is null;
@@ -85,7 +85,7 @@ internal sealed unsafe class MiniZnodeCache : IShrinker
             _lock.Exit();
             if (!first)
             {
-                KmemAllocator.Free(data, _options.RecordBytes);
+                KmemAllocator.VmemFree(data, _options.RecordBytes);
             }
         }
 
@@ -261,7 +261,7 @@ internal sealed unsafe class MiniZnodeCache : IShrinker
         _lock.Exit();
         if (data is not null)
         {
-            KmemAllocator.Free(data, _options.RecordBytes);
+            KmemAllocator.VmemFree(data, _options.RecordBytes);
         }
     }
 

@@ -77,7 +77,7 @@ internal sealed unsafe class RecursiveTx(ScenarioOptions options)
         for (int i = 0; i < options.WritesEach; i++)
         {
             using FstransCookie mark = Fstrans.MarkEntry();
-            byte* data = KmemAllocator.Alloc(options.RecordBytes, KmFlags.Sleep);
+            byte* data = KmemAllocator.VmemAlloc(options.RecordBytes, KmFlags.Sleep);
             DmuTx tx = DmuTx.Create(pool.Engine);
             tx.Hold(file);
             tx.HoldSpace(options.RecordBytes + (IndirectsEach * IndirectBytes));

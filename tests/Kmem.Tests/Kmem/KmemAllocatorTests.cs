@@ -1,4 +1,5 @@
 using Xunit;
+using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem.Tests;
 
@@ -10,13 +11,13 @@ public sealed unsafe class KmemAllocatorTests
         {
             for (long size = 1; size <= 6 << 20; size = (size * 3 / 2) + 1)
             {
-                byte* p = KmemAllocator.Zalloc(size, KmFlags.Sleep);
+                byte* p = KmemAllocator.VmemZalloc(size, KmFlags.Sleep);
                 Assert.Equal(0, (nint)p % 8);
                 Assert.False(new ReadOnlySpan<byte>(p, (int)size).ContainsAnyExcept((byte)0));
                 var model = new ObjectModel();
                 model.Add(p, (int)size);
                 _ = model.Take(0);
-                KmemAllocator.Free(p, size);
+                KmemAllocator.VmemFree(p, size);
             }
         },
         KmemWorld.Options(poison: true));
@@ -71,7 +72,55 @@ public sealed unsafe class KmemAllocatorTests
     [InlineData(-1)]
     [InlineData((16 << 20) + 1)]
     public void An_impossible_size_is_refused(long size) => KmemWorld.Run(system =>
-        Assert.Throws<ArgumentOutOfRangeException>(() => { _ = KmemAllocator.Alloc(size, KmFlags.Sleep); }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => { _ = KmemAllocator.VmemAlloc(size, KmFlags.Sleep); }));
+
+    [Fact]
+    public void Beyond_its_limit_kmem_alloc_gives_null_even_to_those_who_may_sleep() => KmemWorld.Run(static system =>
+    {
+        const long max = 1 << 20;
+        Assert.Equal(max, system.Options.AllocMaxBytes);
+        byte* p = KmemAllocator.Alloc(max, KmFlags.Sleep);
+        Assert.True(p != null);
+        Assert.True(KmemAllocator.Alloc(max + 1, KmFlags.Sleep) == null);
+        Assert.True(KmemAllocator.Zalloc(max + 1, KmFlags.PushPage) == null);
+        byte* q = KmemAllocator.VmemAlloc(max + 1, KmFlags.Sleep);
+        Assert.True(q != null);
+        Assert.Equal((2, 3), (KmemStats.Of(system).Failures, KmemStats.Of(system).LargeAllocs));
+        KmemAllocator.Free(p, max);
+        KmemAllocator.VmemFree(q, max + 1);
+    });
+
+    [Fact]
+    public void A_large_kmem_alloc_is_warned_of_five_times_a_minute()
+    {
+        var warnings = new List<string>();
+        KmemWorld.Run(
+            system =>
+            {
+                for (int i = 0; i < 8; i++)
+                {
+                    KmemAllocator.Free(KmemAllocator.Alloc(65536, KmFlags.Sleep), 65536);
+                    KmemAllocator.VmemFree(KmemAllocator.VmemAlloc(65537, KmFlags.Sleep), 65537);
+                }
+
+                Assert.Empty(warnings);
+                for (int i = 0; i < 8; i++)
+                {
+                    KmemAllocator.Free(KmemAllocator.Alloc(65537, KmFlags.Sleep), 65537);
+                }
+
+                Assert.Equal(5, warnings.Count);
+                Assert.Contains("kmem_alloc of 65537 bytes", warnings[0], StringComparison.Ordinal);
+                Assert.Equal(8, KmemStats.Of(system).LargeAllocs);
+                if (SplPlatform.IsSimulated)
+                {
+                    Kthread.Sleep(61_000_000_000);
+                    KmemAllocator.Free(KmemAllocator.Alloc(65537, KmFlags.Sleep), 65537);
+                    Assert.Equal(6, warnings.Count);
+                }
+            },
+            KmemWorld.Options(warn: warnings.Add));
+    }
 
     [Fact]
     public void Without_sleep_an_exhausted_arena_gives_null_and_nothing_is_lost() => KmemWorld.Run(static system =>

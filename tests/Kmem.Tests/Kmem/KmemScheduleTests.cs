@@ -36,7 +36,7 @@ public sealed unsafe class KmemScheduleTests
         {
             KmemSystem.Init(KmemWorld.Options());
             _ = KmemAllocator.Alloc(100, KmFlags.Sleep);
-            _ = KmemAllocator.Alloc(9 << 20, KmFlags.Sleep);
+            _ = KmemAllocator.VmemAlloc(9 << 20, KmFlags.Sleep);
             throw new InvalidOperationException("the end");
         });
         Assert.Equal(SimOutcome.Failed, result.Outcome);

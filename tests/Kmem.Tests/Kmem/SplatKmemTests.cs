@@ -2,26 +2,10 @@ using Xunit;
 
 namespace ZfsLite.Kmem.Tests;
 
-/// <summary>The kmem tests of the splat suite, 0x0101 to 0x0107, as far as sizes fit into a test's arena. Unlike the originals they
+/// <summary>The slab tests of the splat suite, 0x0105 to 0x0107, as far as sizes fit into a test's arena. Unlike the originals they
 /// count slabs, so that a cache that never made one can't pass.</summary>
 public sealed unsafe class SplatKmemTests
 {
-    private const int LiveCount = 10;
-
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Splat_0x0101_0x0102_kmem_alloc_and_zalloc_from_a_page_to_64_KiB(bool zeroed) => KmemWorld.Run(
-        system => DoublingSizes(4096, 65536, zeroed, false),
-        KmemWorld.Options(poison: true));
-
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Splat_0x0103_0x0104_vmem_alloc_and_zalloc_from_a_page_to_4_MiB(bool zeroed) => KmemWorld.Run(
-        system => DoublingSizes(4096, 4 << 20, zeroed, true),
-        KmemWorld.Options(arena: 64 << 20));
-
     [Fact]
     public void Splat_0x0105_small_slab_objects_of_random_size_kind_and_alignment() => KmemWorld.Run(static system =>
     {
@@ -58,45 +42,6 @@ public sealed unsafe class SplatKmemTests
             CacheLifeTest(32 + rng.Next(1000), align, KmemCacheFlags.NoMagazine, 40);
         }
     });
-
-    private static void DoublingSizes(long from, long to, bool zeroed, bool vmem)
-    {
-        var live = new nint[LiveCount];
-        for (long size = from; size <= to; size *= 2)
-        {
-            for (int i = 0; i < LiveCount; i++)
-            {
-                byte* p = (zeroed, vmem) switch
-                {
-                    (false, false) => KmemAllocator.Alloc(size, KmFlags.Sleep),
-                    (true, false) => KmemAllocator.Zalloc(size, KmFlags.Sleep),
-                    (false, true) => KmemAllocator.VmemAlloc(size, KmFlags.Sleep),
-                    _ => KmemAllocator.VmemZalloc(size, KmFlags.Sleep),
-                };
-                Assert.True(p != null);
-                if (zeroed)
-                {
-                    Assert.False(new ReadOnlySpan<byte>(p, (int)size).ContainsAnyExcept((byte)0));
-                }
-
-                new Span<byte>(p, (int)size).Fill((byte)i);
-                live[i] = (nint)p;
-            }
-
-            for (int i = 0; i < LiveCount; i++)
-            {
-                Assert.False(new ReadOnlySpan<byte>((byte*)live[i], (int)size).ContainsAnyExcept((byte)i));
-                if (vmem)
-                {
-                    KmemAllocator.VmemFree((byte*)live[i], size);
-                }
-                else
-                {
-                    KmemAllocator.Free((byte*)live[i], size);
-                }
-            }
-        }
-    }
 
     private static void CacheLifeTest(int size, int align, KmemCacheFlags flags, int count)
     {

@@ -84,6 +84,7 @@ internal static class KmemReport
         counters["stall_ms"] = stats.StallNs / 1_000_000;
         counters["failures"] = stats.Failures;
         counters["warnings"] = stats.Warnings;
+        counters["large_allocs"] = stats.LargeAllocs;
         counters["vmalloc_mappings"] = stats.VmallocMappings;
         counters["large_bytes"] = stats.LargeBytes;
     }
