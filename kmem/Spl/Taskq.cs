@@ -3,8 +3,8 @@ namespace ZfsLite.Kmem.Spl;
 /// <summary>
 /// A queue of work served by its own threads (taskq_t). Three lists: front (urgent, FIFO among themselves), normal (FIFO), and
 /// delayed entries in order of time, which join the normal ones when they are due. The number of threads is fixed, or
-/// (TASKQ_DYNAMIC) it follows the work: one at first, one more whenever more entries wait than threads are idle, and one
-/// that has been idle for a second ends, unless it is the last.
+/// (TASKQ_DYNAMIC) it follows the work: one at first, one more whenever an entry waits and no thread is idle or about to start,
+/// and one that has been idle for a second ends, unless it is the last.
 /// </summary>
 /// <remarks>The queue's mutex is a leaf: nothing is taken under it, and it isn't held while an entry runs or a thread is started.</remarks>
 public sealed class Taskq : IWaitable
@@ -236,17 +236,19 @@ public sealed class Taskq : IWaitable
         }
 
         _work.Signal();
-        int slot = ReserveThread();
+
+        // With entries before this one somebody is about to take them, and will see to it: a burst isn't held up by starting threads.
+        int slot = QueuedCount == 1 ? ReserveThread() : -1;
         _mutex.Exit();
         StartReserved(slot);
         return true;
     }
 
-    /// <summary>A dynamic queue whose idle threads are too few for what waits: takes a place for one more. The mutex is held.</summary>
+    /// <summary>A dynamic queue in which an entry waits and no thread is free for it: takes a place for one more. The mutex is held.</summary>
     /// <returns>Its place, or -1.</returns>
     private int ReserveThread()
     {
-        if (!_isDynamic || _threadCount == _threads.Length || QueuedCount <= _idle + _starting || _stopping)
+        if (!_isDynamic || _threadCount == _threads.Length || QueuedCount == 0 || _idle + _starting > 0 || _stopping)
         {
             return -1;
         }

@@ -255,6 +255,37 @@ public class TaskqTests
         Assert.Equal(3, ran);
     });
 
+    [SimFact]
+    public void A_thread_that_ends_for_lack_of_work_hands_the_next_delayed_entry_on() => Backends.Run(static () =>
+    {
+        var queue = new Taskq("handover", 2, isDynamic: true);
+        int here = 0;
+        long start = Kclock.NowNs;
+        foreach (long sleepMs in new[] { 0, 500 })
+        {
+            queue.Dispatch(() =>
+            {
+                Katomic.Increment(ref here);
+                while (Katomic.Load(ref here) < 2)
+                {
+                    Kthread.Sleep(Ms / 100);
+                }
+
+                Kthread.Sleep(sleepMs * Ms);
+            });
+        }
+
+        // One is idle from 0 to 1000 ms, the other, from 500 on, would sleep until 1500 ms.
+        Kthread.Sleep(600 * Ms);
+        Assert.Equal(2, queue.ThreadCount);
+        long ranNs = 0;
+        queue.DispatchAt(new Entry(_ => ranNs = Kclock.NowNs), start + (1200 * Ms));
+        queue.Wait();
+        Assert.InRange(ranNs - start, 1200 * Ms, 1201 * Ms);
+        Assert.Equal(1, queue.ThreadCount);
+        queue.Destroy();
+    });
+
     [Fact]
     public void Queueing_twice_or_after_the_end_is_an_error() => Backends.Run(() =>
     {

@@ -257,7 +257,7 @@ public class SplatTaskq
             queue.Destroy();
             Assert.Equal(1, ran);
         },
-        seeds: 4,
+        seeds: 16,
         options: s_long);
 
     /// <summary>Dispatches tasks that all wait until all of them run.</summary>
