@@ -1,7 +1,7 @@
+using Xunit;
 using ZfsLite.Fs;
 using ZfsLite.Kmem.Spl;
 using ZfsLite.TestKit;
-using Xunit;
 
 namespace Fs.Tests;
 
