@@ -26,6 +26,9 @@ public sealed class KmemOptions
     /// <summary>Fills freed memory with junk and checks it on the next allocation. For tests: it touches every byte.</summary>
     public bool Poison { get; init; }
 
+    /// <summary>The sync path of the file system keeps memory pools. Off: it asks the allocator like everybody, to see what they are for.</summary>
+    public bool UseMempools { get; init; } = true;
+
     /// <summary>For tests: every allocation asks whether a test wants it to fail.</summary>
     public bool FaultPoints { get; init; }
 

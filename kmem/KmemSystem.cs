@@ -38,8 +38,9 @@ namespace ZfsLite.Kmem;
 /// What each needs before it gives memory back is bounded: the throttle bounds the transactions, and each has taken its data buffers,
 /// those for a partial record included, before it was assigned. The sync path, when free memory is below min, writes out what it
 /// has begun before it takes another block, so that it pins one path of indirect blocks at a time; its workers compress only the
-/// block whose turn it is, with a buffer set aside for that; and both take clean blocks from the cache, even below what is
-/// otherwise the cache's own. The simulator holds all of this to its word: Fs.Tests, ReserveTests.
+/// block whose turn it is; and both take clean blocks from the cache, even below what is otherwise the cache's own. Besides, the sync
+/// path has memory pools (<see cref="Mempool"/>; fs: SyncPool) that carry it when the allocator gives it nothing at all. The
+/// simulator holds all of this to its word: Fs.Tests, ReserveTests and SyncMemoryTests.
 /// </para>
 /// <para>
 /// Lock order, outermost first: kmem_tuning → kmem_caches (only tried in reclaim) → kmem_cache_shared or

@@ -106,7 +106,7 @@ public sealed unsafe partial class Mempool
         return new Mempool(name, new MempoolSource.OfCache(cache), min, users, under);
     }
 
-    /// <summary>A pool of kmem_alloc of one size, in bytes.</summary>
+    /// <summary>A pool of vmem_alloc of one size, in bytes.</summary>
     public static Mempool OfSize(string name, long bytes, int min, IWaitable? users = null, params ReadOnlySpan<Mempool> under) =>
         new(name, new MempoolSource.OfSize(bytes), min, users, under);
 

@@ -39,14 +39,14 @@ internal abstract unsafe class MempoolSource
         internal override void Free(byte* element) => cache.Free(element);
     }
 
-    /// <summary>kmem_alloc of one size.</summary>
+    /// <summary>vmem_alloc of one size.</summary>
     internal sealed class OfSize(long bytes) : MempoolSource
     {
         internal override long ElementBytes => bytes;
 
-        internal override byte* Alloc(KmFlags flags) => KmemAllocator.Alloc(bytes, flags);
+        internal override byte* Alloc(KmFlags flags) => KmemAllocator.VmemAlloc(bytes, flags);
 
-        internal override void Free(byte* element) => KmemAllocator.Free(element, bytes);
+        internal override void Free(byte* element) => KmemAllocator.VmemFree(element, bytes);
     }
 
     /// <summary>Whole pages.</summary>

@@ -6,6 +6,9 @@ namespace ZfsLite.Fs;
 /// <summary>How blocks leave the cache: by the shrinker, by an allocation above the target size, and at unmount.</summary>
 public sealed unsafe partial class Arc
 {
+    /// <summary>Blocks looked at in one go.</summary>
+    private const int ScanMax = 64;
+
     /// <summary>Evictors that have taken a block out of its list and still hold its dnode.</summary>
     private int _going;
 
@@ -67,7 +70,6 @@ public sealed unsafe partial class Arc
 
     private long EvictOne(ArcList list)
     {
-        const int ScanMax = 64;
         _mutex.Enter();
         Dbuf? db = list.Tail;
         for (int i = 0; db is not null && i < ScanMax; i++)

@@ -29,6 +29,13 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
     private const int FreeMax = 4096;
     private const long ManagedMaxDefault = 64L << 20;
 
+    // Block sizes of which the sync path has a reserve, and how many. See SyncPool.
+    private const int LargeSyncBlock = 16384;
+    private const int SmallSyncBlock = 4096;
+    private const int LargeSyncBlocks = 24;
+    private const int SmallSyncBlocks = 16;
+    private const int SyncDirtyRecords = 128;
+
     private readonly Dbuf?[] _buckets = new Dbuf?[BucketCount];
     private readonly Kmutex[] _bucketLocks = new Kmutex[LockCount];
     private readonly Kmutex _mutex = new("arc_mtx");
@@ -37,6 +44,12 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
     private readonly ArcList _mruGhost = new("mru_ghost", true);
     private readonly ArcList _mfuGhost = new("mfu_ghost", true);
     private readonly KmemCache _dbufCache;
+    private readonly KmemCache _dirtyRecordCache;
+    private readonly Mempool? _largeBlocks;
+    private readonly Mempool? _smallBlocks;
+
+    // Buffers that are objects of a larger class than their size needs, with that class. Changed under arc_mtx.
+    private readonly Dictionary<nint, int> _inLarger = [];
     private readonly long _ghostBytesMax;
     private readonly int _ghostCountMax;
     private Dbuf? _free;
@@ -63,7 +76,14 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         _ghostCountMax = (int)Math.Min(1 << 16, arena >> 16);
         _p = TargetMaxBytes / 2;
         _dbufCache = KmemCache.Create("dmu_buf_impl_t", DbufCharge);
-        DirtyRecordCache = KmemCache.Create("dbuf_dirty_record_t", sizeof(DirtyRecord));
+        _dirtyRecordCache = KmemCache.Create("dbuf_dirty_record_t", sizeof(DirtyRecord));
+        DirtyRecords = new SyncPool("dbuf_dirty_record", _dirtyRecordCache, SyncDirtyRecords);
+        if (SyncPool.InForce)
+        {
+            _largeBlocks = Mempool.OfCache("zio_sync_16384", ZioBuf.CacheFor(LargeSyncBlock), LargeSyncBlocks);
+            _smallBlocks = Mempool.OfCache("zio_sync_4096", ZioBuf.CacheFor(SmallSyncBlock), SmallSyncBlocks);
+        }
+
         Shrinkers.Register(this);
     }
 
@@ -88,7 +108,10 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
     /// <summary>Buffers evicted.</summary>
     public long Evictions => Katomic.Load(ref _evicted);
 
-    internal KmemCache DirtyRecordCache { get; }
+    internal SyncPool DirtyRecords { get; }
+
+    /// <summary>The sync path has taken half of a reserve, or more: time to write out what it has begun.</summary>
+    internal bool ReserveIsLow => DirtyRecords.IsLow || _largeBlocks is { IsLow: true } || _smallBlocks is { IsLow: true };
 
     /// <summary>Bytes of the managed heap that entries and dnodes take: they lie beside the arena.</summary>
     internal long ManagedBytes => Katomic.Load(ref _managed);
@@ -233,14 +256,14 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
             Evict(size);
         }
 
-        return ZioBuf.Alloc(size, flags);
+        return SyncPool.IsSyncThread ? Draw(size, flags) : ZioBuf.Alloc(size, flags);
     }
 
     internal void CountManaged(int bytes) => Katomic.Add(ref _managed, bytes);
 
     internal void FreeBuffer(byte* data, int size)
     {
-        ZioBuf.Free(data, size);
+        FreeBlock(data, _inLarger.Count == 0 || PoolFor(size) is not null ? size : RealSize(data, size));
         Katomic.Add(ref _size, -size);
     }
 
@@ -272,8 +295,71 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
             FreeCharge(db);
         }
 
+        _largeBlocks?.Destroy();
+        _smallBlocks?.Destroy();
+        DirtyRecords.Destroy();
         _dbufCache.Destroy();
-        DirtyRecordCache.Destroy();
+        _dirtyRecordCache.Destroy();
+    }
+
+    private Mempool? PoolFor(int size) => size switch
+    {
+        LargeSyncBlock => _largeBlocks,
+        SmallSyncBlock => _smallBlocks,
+        _ => null,
+    };
+
+    /// <summary>For the sync path. Blocks of odd sizes take an element of the next larger one when there is nothing else.</summary>
+    private byte* Draw(int size, KmFlags flags)
+    {
+        if (PoolFor(size) is { } pool)
+        {
+            return Draw(pool, flags);
+        }
+
+        byte* data = size < LargeSyncBlock && _largeBlocks is not null ? ZioBuf.Alloc(size, KmFlags.PushPage | KmFlags.NoSleep) : ZioBuf.Alloc(size, flags);
+        if (data is null)
+        {
+            int larger = size < SmallSyncBlock ? SmallSyncBlock : LargeSyncBlock;
+            data = Draw(PoolFor(larger)!, flags);
+            _mutex.Enter();
+            _inLarger.Add((nint)data, larger);
+            _mutex.Exit();
+        }
+
+        return data;
+    }
+
+    /// <summary>Clean blocks, once evicted, fill an empty reserve again.</summary>
+    private byte* Draw(Mempool pool, KmFlags flags)
+    {
+        byte* data = pool.Draw(KmFlags.PushPage | KmFlags.NoSleep);
+        int scans = 1 + ((_mru.Count + _mfu.Count) / ScanMax);
+        for (int idle = 0; data is null && idle <= scans;)
+        {
+            // Held blocks go out of the evictor's way: after so many scans in vain all have been looked at.
+            bool evicted = Evict(1) > 0;
+            idle = evicted ? 0 : idle + 1;
+            data = evicted ? pool.Draw(KmFlags.PushPage | KmFlags.NoSleep) : null;
+        }
+
+        return data is not null ? data : pool.Draw(flags);
+    }
+
+    private int RealSize(byte* data, int size)
+    {
+        _mutex.Enter();
+        int real = _inLarger.Remove((nint)data, out int larger) ? larger : size;
+        _mutex.Exit();
+        return real;
+    }
+
+    private void FreeBlock(byte* data, int size)
+    {
+        if (PoolFor(size) is not { } pool || !pool.TryDonate(data))
+        {
+            ZioBuf.Free(data, size);
+        }
     }
 
     private static int Hash(ulong os, ulong obj, int level, ulong blockId)
@@ -445,8 +531,10 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         db ??= new Dbuf();
         if (db.Charge is null)
         {
-            db.Charge = _dbufCache.Alloc(DmuTx.CurrentAllocFlags);
-            CountManaged(DbufCharge);
+            // The sync path does without rather than wait.
+            bool must = !SyncPool.InForce || !SyncPool.IsSyncThread;
+            db.Charge = _dbufCache.Alloc(DmuTx.CurrentAllocFlags | (must ? 0 : KmFlags.NoSleep));
+            CountManaged(db.Charge is null ? 0 : DbufCharge);
         }
 
         return db;

@@ -108,7 +108,7 @@ public sealed unsafe class Dbuf
             return;
         }
 
-        DirtyRecord* dr = (DirtyRecord*)Os!.Spa.Arc.DirtyRecordCache.Alloc(tx.AllocFlags);
+        DirtyRecord* dr = (DirtyRecord*)Os!.Spa.Arc.DirtyRecords.Alloc(tx.AllocFlags);
         *dr = new DirtyRecord { Txg = tx.Txg, Size = Size };
         UnshareFromOlder(tx);
         Dirty[slot] = (nint)dr;
@@ -139,7 +139,7 @@ public sealed unsafe class Dbuf
         }
 
         Os!.Spa.UnchargeDirty(dr);
-        Os.Spa.Arc.DirtyRecordCache.Free((byte*)dr);
+        Os.Spa.Arc.DirtyRecords.Free((byte*)dr);
         Dirty[slot] = 0;
         DirtyMask &= ~(1 << slot);
     }

@@ -166,7 +166,7 @@ public sealed unsafe partial class Dnode : TxHoldable
     /// <summary>Sets up a pooled dnode for an object. <paramref name="phys"/> null: a new object.</summary>
     internal void Attach(Objset os, ulong obj, DnodePhys* phys)
     {
-        byte* native = os.Spa.DnodeCache.Alloc(DmuTx.CurrentAllocFlags);
+        byte* native = os.Spa.Dnodes.Alloc(DmuTx.CurrentAllocFlags);
         os.Spa.Arc.CountManaged(ManagedBytes);
         _phys = (DnodePhys*)native;
         Bonus = native + DnodePhys.SizeOf;
@@ -217,7 +217,7 @@ public sealed unsafe partial class Dnode : TxHoldable
 
         (UserData as IDisposable)?.Dispose();
         UserData = null;
-        Objset.Spa.DnodeCache.Free((byte*)_phys);
+        Objset.Spa.Dnodes.Free((byte*)_phys);
         Objset.Spa.Arc.CountManaged(-ManagedBytes);
         _phys = null;
         Bonus = null;

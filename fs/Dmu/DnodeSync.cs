@@ -319,6 +319,7 @@ public sealed unsafe partial class Dnode
         foreach ((ulong first, ulong last) in change.Free.Ranges)
         {
             FreeTree(first, last, sync);
+            sync.Relieve();
         }
 
         StructLock.EnterWrite();

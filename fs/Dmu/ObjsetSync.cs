@@ -89,7 +89,7 @@ internal sealed unsafe class ObjsetSync
     /// <summary>Queues one data block. Called by the dnode while it hands over its dirty list; the list's hold comes with it.</summary>
     internal void SubmitData(Dnode dn, Dbuf db, byte* data, int size)
     {
-        if (_indirects >= _indirectsMax || (KmemSystem.Current.IsShort && (_batch.Count > 0 || _indirects > 0)))
+        if (_indirects >= _indirectsMax || (_spa.IsShort && (_batch.Count > 0 || _indirects > 0)))
         {
             FinishBatch();
             SyncIndirects();
@@ -103,6 +103,16 @@ internal sealed unsafe class ObjsetSync
         if (_batch.Count >= BatchBlocks || _batchBytes >= BatchBytes)
         {
             FinishBatch();
+        }
+    }
+
+    /// <summary>Between two steps: if memory is short, what is pinned is written first.</summary>
+    internal void Relieve()
+    {
+        if (_indirects > 0 && _spa.IsShort)
+        {
+            FinishBatch();
+            SyncIndirects();
         }
     }
 
@@ -199,7 +209,7 @@ internal sealed unsafe class ObjsetSync
                 }
 
                 SubmitIndirect(db);
-                if (_batch.Count >= BatchBlocks || KmemSystem.Current.IsShort)
+                if (_batch.Count >= BatchBlocks || _spa.IsShort)
                 {
                     FinishBatch();
                 }
@@ -306,7 +316,7 @@ internal sealed unsafe class ObjsetSync
             ulong block = dn.Object >> Objset.DnodesPerBlockShift;
             blocks += block != last ? 1 : 0;
             last = block;
-            if (blocks > BlocksMax && _os.MetaDnode.ChangeOf(Txg) is { } change)
+            if ((blocks > BlocksMax || (blocks > 1 && _spa.IsShort)) && _os.MetaDnode.ChangeOf(Txg) is { } change)
             {
                 _os.MetaDnode.SyncStructure(change, this);
                 _os.MetaDnode.CollectDirty(change, this);

@@ -8,20 +8,21 @@ namespace ZfsLite.Fs;
 internal sealed unsafe class Metaslab
 {
     private const int BlockSize = 4096;
-    private const int ReadSize = 16384;
 
     // A map is written afresh when it is this many times as long as a list of its allocated runs.
     private const ulong CondenseFactor = 16;
 
+    private readonly RangeMemory _memory;
     private ulong _condenseChecked;
 
-    internal Metaslab(MetaslabGroup group, int index, KmemCache chunks, ulong obj, ulong size, long allocated)
+    internal Metaslab(MetaslabGroup group, int index, RangeMemory memory, ulong obj, ulong size, long allocated)
     {
         Group = group;
         Index = index;
         Object = obj;
         MapSize = size;
-        Core = new MetaslabCore(chunks, group.UnitsPerMetaslab, allocated);
+        _memory = memory;
+        Core = new MetaslabCore(memory, group.UnitsPerMetaslab, allocated);
     }
 
     internal MetaslabGroup Group { get; }
@@ -41,6 +42,9 @@ internal sealed unsafe class Metaslab
     /// <summary>The space map is being read or written.</summary>
     internal bool Busy { get; set; }
 
+    /// <summary>A run here is taken and not committed yet: the bitmap must stay.</summary>
+    internal bool Pinned { get; set; }
+
     /// <summary>Why nothing can be allocated here; null if all is well.</summary>
     internal string? Damage { get; set; }
 
@@ -53,41 +57,29 @@ internal sealed unsafe class Metaslab
     /// <summary>First byte, as a DVA counts.</summary>
     internal ulong Base => (ulong)Index << Group.Vdev.MetaslabShift;
 
-    /// <summary>Replays the space map into a new bitmap. Throws ZfsException.</summary>
-    internal MetaslabBitmap ReadMap(Objset? mos)
+    /// <summary>Replays the space map into an empty bitmap. Throws ZfsException.</summary>
+    internal void ReadMap(Objset? mos, MetaslabBitmap map)
     {
-        var map = new MetaslabBitmap(Core.Units, KmFlags.PushPage);
-        byte* buffer = null;
-        Dnode? dn = null;
+        if (Object == 0)
+        {
+            return;
+        }
+
+        byte* buffer = stackalloc byte[BlockSize];
+        Dnode dn = (mos ?? throw new InvalidOperationException("the allocator is not open")).HoldObject(Object);
         try
         {
-            if (Object != 0)
+            for (ulong at = 0; at < MapSize;)
             {
-                buffer = KmemAllocator.Alloc(ReadSize, KmFlags.PushPage);
-                dn = (mos ?? throw new InvalidOperationException("the allocator is not open")).HoldObject(Object);
-                for (ulong at = 0; at < MapSize;)
-                {
-                    int n = (int)Math.Min(ReadSize, MapSize - at);
-                    dn.Read(at, n, buffer);
-                    SpaceMapReplay.Apply(new ReadOnlySpan<ulong>(buffer, n / sizeof(ulong)), map);
-                    at += (ulong)n;
-                }
+                int n = (int)Math.Min(BlockSize, MapSize - at);
+                dn.Read(at, n, buffer);
+                SpaceMapReplay.Apply(new ReadOnlySpan<ulong>(buffer, n / sizeof(ulong)), map);
+                at += (ulong)n;
             }
-
-            return map;
-        }
-        catch
-        {
-            map.Dispose();
-            throw;
         }
         finally
         {
-            dn?.Release();
-            if (buffer != null)
-            {
-                KmemAllocator.Free(buffer, ReadSize);
-            }
+            dn.Release();
         }
     }
 
@@ -98,7 +90,7 @@ internal sealed unsafe class Metaslab
         Dnode dn = OpenForWrite(mos, tx, out bool created);
         try
         {
-            using var writer = new SpaceMapWriter(dn, MapSize, tx);
+            var writer = new SpaceMapWriter(dn, MapSize, tx, _memory.Block);
             allocs?.Emit(free: false, writer);
             frees?.Emit(free: true, writer);
             writer.Flush();
@@ -135,7 +127,7 @@ internal sealed unsafe class Metaslab
         try
         {
             ulong oldSize = MapSize;
-            using var writer = new SpaceMapWriter(dn, 0, tx);
+            var writer = new SpaceMapWriter(dn, 0, tx, _memory.Block);
             for (long at = map.NextSet(0, map.Units); at < map.Units;)
             {
                 long end = map.NextClear(at, map.Units);

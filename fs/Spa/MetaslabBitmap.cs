@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using ZfsLite.Kmem;
 
 namespace ZfsLite.Fs;
@@ -7,14 +8,36 @@ namespace ZfsLite.Fs;
 internal sealed unsafe class MetaslabBitmap : IDisposable
 {
     private readonly long _bytes;
+    private readonly Mempool? _pool;
     private ulong* _words;
 
-    /// <summary>All clear.</summary>
+    /// <summary>All clear. For flags that sleep.</summary>
     internal MetaslabBitmap(long units, KmFlags flags)
+        : this(units, KmemAllocator.VmemAlloc(BytesFor(units), flags), null)
+    {
+    }
+
+    private MetaslabBitmap(long units, byte* words, Mempool? pool)
     {
         Units = units;
         _bytes = BytesFor(units);
-        _words = (ulong*)KmemAllocator.VmemZalloc(_bytes, flags);
+        _words = (ulong*)words;
+        _pool = pool;
+        NativeMemory.Clear(words, (nuint)_bytes);
+    }
+
+    /// <summary>All clear; null if the flags do not sleep and there is no memory. The memory is offered to the pool in the end.</summary>
+    internal static MetaslabBitmap? TryCreate(long units, KmFlags flags, Mempool? pool = null)
+    {
+        byte* words = KmemAllocator.VmemAlloc(BytesFor(units), flags);
+        return words is null ? null : new MetaslabBitmap(units, words, pool);
+    }
+
+    /// <summary>As above, an element of the pool, without waiting.</summary>
+    internal static MetaslabBitmap? TryDraw(long units, Mempool pool)
+    {
+        byte* words = pool.Draw(KmFlags.PushPage | KmFlags.NoSleep);
+        return words is null ? null : new MetaslabBitmap(units, words, pool);
     }
 
     /// <summary>Number of bits.</summary>
@@ -28,7 +51,11 @@ internal sealed unsafe class MetaslabBitmap : IDisposable
     {
         if (_words != null)
         {
-            KmemAllocator.VmemFree((byte*)_words, _bytes);
+            if (_pool is null || !_pool.TryDonate((byte*)_words))
+            {
+                KmemAllocator.VmemFree((byte*)_words, _bytes);
+            }
+
             _words = null;
         }
     }

@@ -26,7 +26,7 @@ internal sealed class MetaslabCore
     private const int TxgSlots = 4;
     private const int DeferTxgs = 2;
 
-    private readonly KmemCache _chunks;
+    private readonly RangeMemory _memory;
     private readonly RangeList?[] _allocs = new RangeList?[TxgSlots];
     private readonly RangeList?[] _frees = new RangeList?[TxgSlots];
     private readonly RangeList?[] _defer = new RangeList?[DeferTxgs];
@@ -39,12 +39,12 @@ internal sealed class MetaslabCore
     private long _noRunOf = long.MaxValue;
 
     /// <summary>Makes one, not loaded.</summary>
-    /// <param name="chunks">Cache for list chunks (<see cref="RangeList.ChunkSize"/>).</param>
+    /// <param name="memory">For the lists.</param>
     /// <param name="units">Number of units.</param>
     /// <param name="allocated">Units that the space map says are allocated.</param>
-    internal MetaslabCore(KmemCache chunks, long units, long allocated)
+    internal MetaslabCore(RangeMemory memory, long units, long allocated)
     {
-        _chunks = chunks;
+        _memory = memory;
         Units = units;
         Allocated = allocated;
         MapAllocated = allocated;
@@ -240,10 +240,14 @@ internal sealed class MetaslabCore
     }
 
     /// <summary>A bitmap of exactly what the space map says now, while loaded and nothing is being emitted. The caller
-    /// disposes of it.</summary>
-    internal MetaslabBitmap SnapshotMap()
+    /// disposes of it. Null if there is no memory for it now.</summary>
+    internal MetaslabBitmap? SnapshotMap()
     {
-        var copy = new MetaslabBitmap(Units, KmFlags.PushPage);
+        if (MetaslabBitmap.TryCreate(Units, KmFlags.NoSleep) is not { } copy)
+        {
+            return null;
+        }
+
         copy.CopyFrom(_bitmap ?? throw new InvalidOperationException("snapshot of a metaslab that is not loaded"));
         foreach (RangeList? list in _allocs)
         {
@@ -273,5 +277,5 @@ internal sealed class MetaslabCore
         }
     }
 
-    private RangeList ListOf(ref RangeList? slot) => slot ??= new RangeList(_chunks, Units);
+    private RangeList ListOf(ref RangeList? slot) => slot ??= new RangeList(_memory, Units);
 }

@@ -7,7 +7,7 @@ namespace ZfsLite.Fs;
 /// of runs, in arena chunks, that joins a run to the one before it where they touch. Once the list would take more memory
 /// than a bit per unit it turns into a bitmap, so that its memory is bounded by the metaslab's size. Not thread-safe.
 /// </summary>
-internal sealed unsafe class RangeList(KmemCache chunks, long units)
+internal sealed unsafe class RangeList(RangeMemory memory, long units)
 {
     /// <summary>Bytes of a chunk: a link, then runs in the form of space map records.</summary>
     internal const int ChunkSize = 512;
@@ -101,7 +101,7 @@ internal sealed unsafe class RangeList(KmemCache chunks, long units)
         while (_head != null)
         {
             ulong* next = (ulong*)*_head;
-            chunks.Free((byte*)_head);
+            memory.Chunks.Free((byte*)_head);
             _head = next;
         }
 
@@ -156,7 +156,7 @@ internal sealed unsafe class RangeList(KmemCache chunks, long units)
     {
         if (_tail == null || _tailRuns == RunsPerChunk)
         {
-            ulong* chunk = (ulong*)chunks.Alloc(KmFlags.PushPage);
+            ulong* chunk = (ulong*)memory.Chunks.Alloc(KmFlags.PushPage);
             *chunk = 0;
             if (_tail == null)
             {
@@ -177,7 +177,13 @@ internal sealed unsafe class RangeList(KmemCache chunks, long units)
 
     private void BecomeBitmap()
     {
-        var bitmap = new MetaslabBitmap(units, KmFlags.PushPage);
+        // The sync path goes on with the list rather than wait.
+        bool must = !SyncPool.InForce || !SyncPool.IsSyncThread;
+        if (MetaslabBitmap.TryCreate(units, KmFlags.PushPage | (must ? 0 : KmFlags.NoSleep)) is not { } bitmap)
+        {
+            return;
+        }
+
         SetIn(bitmap);
         long count = Count;
         Clear();
@@ -187,27 +193,57 @@ internal sealed unsafe class RangeList(KmemCache chunks, long units)
 
     private void EmitList(bool free, ISpaceMapSink sink)
     {
+        if (_runs <= RangeMemory.SortRuns)
+        {
+            EmitParts(free, new Span<ulong>(memory.Sort, (int)_runs), sink);
+            return;
+        }
+
+        bool must = !SyncPool.InForce || !SyncPool.IsSyncThread;
         long bytes = _runs * sizeof(ulong);
-        byte* memory = KmemAllocator.VmemAlloc(bytes, KmFlags.PushPage);
+        byte* all = KmemAllocator.VmemAlloc(bytes, KmFlags.PushPage | (must ? 0 : KmFlags.NoSleep));
+        if (all is null)
+        {
+            // Sorted in parts: the map grows longer, and what is in the set twice is seen within a part only.
+            EmitParts(free, new Span<ulong>(memory.Sort, RangeMemory.SortRuns), sink);
+            return;
+        }
+
         try
         {
-            var sorted = new Span<ulong>(memory, checked((int)_runs));
-            int n = 0;
-            for (ulong* chunk = _head; chunk != null; chunk = (ulong*)*chunk)
-            {
-                int runs = chunk == _tail ? _tailRuns : RunsPerChunk;
-                new ReadOnlySpan<ulong>(chunk + 1, runs).CopyTo(sorted[n..]);
-                n += runs;
-            }
-
-            sorted.Sort();
-            CheckDisjoint(sorted);
-            EmitSorted(free, sorted, sink);
+            EmitParts(free, new Span<ulong>(all, checked((int)_runs)), sink);
         }
         finally
         {
-            KmemAllocator.VmemFree(memory, bytes);
+            KmemAllocator.VmemFree(all, bytes);
         }
+    }
+
+    /// <summary>Emits the list, sorted within each part that fits the room.</summary>
+    private void EmitParts(bool free, Span<ulong> room, ISpaceMapSink sink)
+    {
+        int n = 0;
+        for (ulong* chunk = _head; chunk != null; chunk = (ulong*)*chunk)
+        {
+            int runs = chunk == _tail ? _tailRuns : RunsPerChunk;
+            if (n + runs > room.Length)
+            {
+                EmitPart(free, room[..n], sink);
+                n = 0;
+            }
+
+            new ReadOnlySpan<ulong>(chunk + 1, runs).CopyTo(room[n..]);
+            n += runs;
+        }
+
+        EmitPart(free, room[..n], sink);
+    }
+
+    private static void EmitPart(bool free, Span<ulong> part, ISpaceMapSink sink)
+    {
+        part.Sort();
+        CheckDisjoint(part);
+        EmitSorted(free, part, sink);
     }
 
     private static void CheckDisjoint(ReadOnlySpan<ulong> sorted)

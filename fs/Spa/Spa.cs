@@ -23,6 +23,8 @@ public sealed partial class Spa : ITxgHost
     /// <summary>A dirty dnode with its change, what its owner keeps beside it, and its two copies on disk.</summary>
     private const int DirtyDnodeBytes = 2048;
 
+    private const int SyncDnodes = 64;
+
     private readonly Stack<Dnode> _dnodePool = new();
     private readonly Kmutex _poolMutex = new("dnode_pool");
     private readonly Kmutex _mutex = new("spa_mtx");
@@ -34,6 +36,7 @@ public sealed partial class Spa : ITxgHost
     private readonly ObjsetSync _sync;
     private readonly Vdev?[] _vdevsById;
     private readonly int _sectorBytes;
+    private readonly Mempool? _stored;
     private PoolConfig _config;
     private Uberblock _uberblock;
     private Blkptr _rootBp;
@@ -61,8 +64,10 @@ public sealed partial class Spa : ITxgHost
         _writeWithSnapshots = options.WriteWithSnapshots;
         Arc = new Arc();
         DnodeCache = KmemCache.Create("dnode_t", Dnode.NativeBytes);
+        Dnodes = new SyncPool("dnode", DnodeCache, SyncDnodes);
+        _stored = SyncPool.InForce ? Mempool.OfCache("zio_stored", ZioBuf.CacheFor(ZioBuf.MaxSize), 1) : null;
         BonusCache = KmemCache.Create("dn_bonus", DnodePhys.MaxBonus);
-        Allocator = new SpaAllocator(vdevs);
+        Allocator = new SpaAllocator(vdevs) { IsShort = () => IsShort };
         int workers = options.Workers > 0 ? options.Workers : Math.Clamp(Kthread.CpuCount, 1, 4);
         Pipeline = new ZioPipeline(Allocator, vdevs, workers);
         Prefetcher = new Prefetcher(workers);
@@ -137,6 +142,12 @@ public sealed partial class Spa : ITxgHost
 
     internal KmemCache BonusCache { get; }
 
+    /// <summary>Memory for dnodes.</summary>
+    internal SyncPool Dnodes { get; }
+
+    /// <summary>Memory is short: the sync path writes out what it has begun before it takes more.</summary>
+    internal bool IsShort => KmemSystem.Current.IsShort || Arc.ReserveIsLow || Dnodes.IsLow;
+
     /// <inheritdoc/>
     public int CheckSpace(long bytes, bool netFree)
     {
@@ -190,7 +201,7 @@ public sealed partial class Spa : ITxgHost
     /// <summary>Reads a block into <paramref name="data"/>, trying every copy. 0 or EIO.</summary>
     internal unsafe int ReadBlock(in Blkptr bp, byte* data)
     {
-        int error = ZioReader.Read(_vdevsById, bp, data, out ZioReadReport report);
+        int error = ZioReader.Read(_vdevsById, bp, data, SyncPool.IsSyncThread ? _stored : null, out ZioReadReport report);
         if (report.BadCopies != 0)
         {
             Katomic.Add(ref _checksumErrors, System.Numerics.BitOperations.PopCount((uint)report.BadCopies));

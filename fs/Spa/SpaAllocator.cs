@@ -32,6 +32,9 @@ public sealed partial class SpaAllocator : IDisposable
     private const int MaxGangDepth = 8;
     private const long Aliquot = 512 << 10;
 
+    // So many space maps are appended to in one pass when memory is short.
+    private const int ShortPass = 8;
+
     // What BeginTxg has in memory besides the room asked for: two metaslabs for each copy, and room for metadata.
     private const int LoadedMin = 6;
     private const long MetadataRoom = 16 << 20;
@@ -39,7 +42,8 @@ public sealed partial class SpaAllocator : IDisposable
 
     private readonly Kmutex _mutex = new("spa_allocator");
     private readonly Kcondvar _notBusy = new("metaslab_busy");
-    private readonly KmemCache _chunks = KmemCache.Create("space_range_list", RangeList.ChunkSize);
+    private readonly RangeMemory _memory = new();
+    private readonly Mempool? _bitmaps;
     private readonly MetaslabGroup?[] _byId;
     private readonly MetaslabGroup[] _normal;
     private readonly MetaslabGroup[] _log;
@@ -76,11 +80,15 @@ public sealed partial class SpaAllocator : IDisposable
 
         _normal = [.. _byId.Where(static g => g is { Vdev.IsLog: false })!];
         _log = [.. _byId.Where(static g => g is { Vdev.IsLog: true })!];
+        _bitmaps = MakeBitmapPool();
         _bitmapBudget = Math.Max(1 << 20, KmemSystem.Current.ArenaBytes / 32);
     }
 
     /// <summary>Reads a gang header for Free; must be set before a gang block is freed.</summary>
     public GangHeaderReader? ReadGangHeader { get; set; }
+
+    /// <summary>Is memory so short that the sync path should write what it has before it takes more?</summary>
+    internal Func<bool>? IsShort { get; init; }
 
     /// <summary>Bytes of all metaslabs of normal vdevs.</summary>
     public long TotalBytes { get; private set; }
@@ -121,7 +129,7 @@ public sealed partial class SpaAllocator : IDisposable
         {
             for (int i = 0; i < g?.Count; i++)
             {
-                g.Metaslabs[i] = new Metaslab(g, i, _chunks, 0, 0, 0);
+                g.Metaslabs[i] = new Metaslab(g, i, _memory, 0, 0, 0);
             }
         }
 
@@ -199,14 +207,20 @@ public sealed partial class SpaAllocator : IDisposable
             _syncing.AddRange(_dirty[slot]);
             _dirty[slot].Clear();
             _syncing.Sort(static (a, b) => a.Group.Vdev.Id != b.Group.Vdev.Id ? a.Group.Vdev.Id.CompareTo(b.Group.Vdev.Id) : a.Index.CompareTo(b.Index));
-            bool any = false;
-            foreach (Metaslab m in _syncing)
+            int appended = 0;
+            for (int i = 0; i < _syncing.Count; i++)
             {
-                m.DirtySlots &= ~(1 << slot);
-                any |= SyncMetaslab(mos, m, txg, tx);
+                if (appended >= ShortPass && IsShort is { } isShort && isShort())
+                {
+                    _dirty[slot].AddRange(_syncing.Skip(i));
+                    break;
+                }
+
+                _syncing[i].DirtySlots &= ~(1 << slot);
+                appended += SyncMetaslab(mos, _syncing[i], txg, tx) ? 1 : 0;
             }
 
-            return any;
+            return appended > 0;
         }
         finally
         {
@@ -271,7 +285,8 @@ public sealed partial class SpaAllocator : IDisposable
             }
         }
 
-        _chunks.Destroy();
+        _bitmaps?.Destroy();
+        _memory.Dispose();
     }
 
     private static long Sum(MetaslabGroup[] groups, Func<MetaslabGroup, long> what)
@@ -329,7 +344,7 @@ public sealed partial class SpaAllocator : IDisposable
                 }
             }
 
-            g.Metaslabs[i] = new Metaslab(g, i, _chunks, objects[i], size, (long)allocated >> g.Vdev.Ashift);
+            g.Metaslabs[i] = new Metaslab(g, i, _memory, objects[i], size, (long)allocated >> g.Vdev.Ashift);
             g.Allocated += (long)allocated;
         }
     }

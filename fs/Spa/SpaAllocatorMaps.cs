@@ -1,3 +1,4 @@
+using ZfsLite.Kmem;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
@@ -56,7 +57,11 @@ public sealed partial class SpaAllocator
 
     private void TryCondense(Objset mos, Metaslab m, ulong txg, DmuTx tx)
     {
-        MetaslabBitmap map = m.Core.SnapshotMap();
+        if (m.Core.SnapshotMap() is not { } map)
+        {
+            return;
+        }
+
         m.Busy = true;
         _mutex.Exit();
         try
@@ -91,20 +96,58 @@ public sealed partial class SpaAllocator
         }
     }
 
-    private void Load(Metaslab m)
+    /// <summary>A bitmap is set aside for the sync path, unless metaslabs are so large that it would weigh on the arena.</summary>
+    private Mempool? MakeBitmapPool()
+    {
+        const int ArenaPart = 64;
+        long bytes = MetaslabBitmap.BytesFor(_normal.Select(static g => g.UnitsPerMetaslab).DefaultIfEmpty(0).Max());
+        return SyncPool.InForce && bytes > 0 && bytes <= KmemSystem.Current.ArenaBytes / ArenaPart ? Mempool.OfSize("metaslab_bitmap", bytes, 1) : null;
+    }
+
+    /// <summary>An empty bitmap. The sync path does not wait for one: it draws on the reserve, and then has another metaslab's; or, if it can
+    /// do without, null.</summary>
+    private MetaslabBitmap? TakeBitmap(Metaslab m, bool must)
+    {
+        long units = m.Core.Units;
+        Mempool? pool = _bitmaps is { } p && p.ElementBytes == MetaslabBitmap.BytesFor(units) ? p : null;
+        if (!SyncPool.InForce || !SyncPool.IsSyncThread)
+        {
+            return MetaslabBitmap.TryCreate(units, KmFlags.PushPage, pool);
+        }
+
+        while (true)
+        {
+            MetaslabBitmap? map = MetaslabBitmap.TryCreate(units, KmFlags.PushPage | KmFlags.NoSleep, pool);
+            if (map is null && must && pool is not null)
+            {
+                map = MetaslabBitmap.TryDraw(units, pool);
+            }
+
+            if (map is not null || !must)
+            {
+                return map;
+            }
+
+            if (!UnloadOldest(0))
+            {
+                return MetaslabBitmap.TryCreate(units, KmFlags.PushPage, pool);
+            }
+        }
+    }
+
+    private void Load(Metaslab m, bool must = true)
     {
         WaitNotBusy(m);
-        if (m.Core.IsLoaded || m.Damage is not null)
+        if (m.Core.IsLoaded || m.Damage is not null || TakeBitmap(m, must) is not { } map)
         {
             return;
         }
 
-        MetaslabBitmap? map = null;
         m.Busy = true;
         _mutex.Exit();
         try
         {
-            map = m.ReadMap(_mos);
+            m.ReadMap(_mos, map);
         }
         catch (ZfsException e)
         {
@@ -117,8 +160,9 @@ public sealed partial class SpaAllocator
             _notBusy.Broadcast();
         }
 
-        if (map is null)
+        if (m.Damage is not null)
         {
+            map.Dispose();
             return;
         }
 
@@ -163,7 +207,17 @@ public sealed partial class SpaAllocator
             Metaslab m = g.Metaslabs[index];
             if (!m.Core.IsLoaded && m.Damage is null && m.Core.Available > m.Core.Units / 8)
             {
-                Load(m);
+                Load(m, must: loaded == 0);
+                if (!m.Core.IsLoaded)
+                {
+                    if (m.Damage is null)
+                    {
+                        return;
+                    }
+
+                    continue;
+                }
+
                 room += m.Core.Available << g.Vdev.Ashift;
                 loaded++;
             }
@@ -173,29 +227,35 @@ public sealed partial class SpaAllocator
     // Drops the bitmaps that were used longest ago until the rest fits the budget; one for each copy stays.
     private void Trim()
     {
-        while (_bitmapBytes > _bitmapBudget)
+        while (_bitmapBytes > _bitmapBudget && UnloadOldest(MetaslabCore.Cursors))
         {
-            Metaslab? oldest = null;
-            int loaded = 0;
-            foreach (MetaslabGroup? g in _byId)
+        }
+    }
+
+    /// <summary>Drops the bitmap that was used longest ago, if more than so many are loaded.</summary>
+    private bool UnloadOldest(int keep)
+    {
+        Metaslab? oldest = null;
+        int loaded = 0;
+        foreach (MetaslabGroup? g in _byId)
+        {
+            foreach (Metaslab m in g?.Metaslabs ?? [])
             {
-                foreach (Metaslab m in g?.Metaslabs ?? [])
+                loaded += m.Core.IsLoaded ? 1 : 0;
+                if (m.Core.IsLoaded && !m.Busy && !m.Pinned && (oldest is null || m.LastUse < oldest.LastUse))
                 {
-                    loaded += m.Core.IsLoaded ? 1 : 0;
-                    if (m.Core.IsLoaded && !m.Busy && (oldest is null || m.LastUse < oldest.LastUse))
-                    {
-                        oldest = m;
-                    }
+                    oldest = m;
                 }
             }
-
-            if (oldest is null || loaded <= MetaslabCore.Cursors)
-            {
-                return;
-            }
-
-            oldest.Core.Unload();
-            _bitmapBytes -= MetaslabBitmap.BytesFor(oldest.Core.Units);
         }
+
+        if (oldest is null || loaded <= keep)
+        {
+            return false;
+        }
+
+        oldest.Core.Unload();
+        _bitmapBytes -= MetaslabBitmap.BytesFor(oldest.Core.Units);
+        return true;
     }
 }

@@ -13,6 +13,7 @@ public sealed partial class SpaAllocator
                 {
                     (MetaslabGroup g, Metaslab m, long start, long count) = Locate(dvas[j]);
                     m.Core.Cancel(start, count);
+                    m.Pinned = false;
                     g.Allocated -= count << g.Vdev.Ashift;
                     dvas[j] = default;
                 }
@@ -25,6 +26,7 @@ public sealed partial class SpaAllocator
         {
             (_, Metaslab m, long start, long count) = Locate(dva);
             m.Core.Commit(start, count, txg);
+            m.Pinned = false;
             MarkDirty(m, txg);
         }
 
@@ -83,6 +85,7 @@ public sealed partial class SpaAllocator
             if (start >= 0)
             {
                 m.LastUse = ++_uses;
+                m.Pinned = true;
                 g.Allocated += units << g.Vdev.Ashift;
                 return start;
             }

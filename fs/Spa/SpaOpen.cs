@@ -226,6 +226,8 @@ public sealed partial class Spa
         Allocator.Dispose();
         Arc.Dispose();
         BonusCache.Destroy();
+        Dnodes.Destroy();
+        _stored?.Destroy();
         DnodeCache.Destroy();
     }
 

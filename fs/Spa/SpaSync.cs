@@ -5,7 +5,7 @@ namespace ZfsLite.Fs;
 /// <summary>Writing a txg.</summary>
 public sealed partial class Spa
 {
-    private const int PassesMax = 256;
+    private const int PassesMax = 1024;
     private const int CompressPasses = 8;
 
     /// <summary>MOS passes that the last written txg took.</summary>
@@ -158,7 +158,7 @@ public sealed partial class Spa
         {
             if (!v.IsLog || config)
             {
-                Check(VdevLabel.WriteUberblock(v.Io, v.Ashift, ub));
+                Check(VdevLabel.WriteUberblock(v.Io, v.Ashift, ub, _stored));
             }
         }
 
@@ -189,7 +189,7 @@ public sealed partial class Spa
     {
         foreach (Vdev v in Vdevs)
         {
-            Check(VdevLabel.WriteConfig(v.Io, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id))));
+            Check(VdevLabel.WriteConfig(v.Io, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id)), _stored));
         }
     }
 

@@ -332,10 +332,13 @@ public sealed partial class Spa
         byte[] packed = config.ToMosConfig().Pack();
         Dnode dn = Mos.HoldObject(_configObject);
         int size = (packed.Length + dn.BlockSize - 1) / dn.BlockSize * dn.BlockSize;
-        byte* copy = KmemAllocator.Zalloc(size, KmFlags.PushPage);
-        packed.CopyTo(new Span<byte>(copy, size));
-        dn.Write(0, size, copy, tx);
-        KmemAllocator.Free(copy, size);
+        byte[] padded = new byte[size];
+        packed.CopyTo(padded, 0);
+        fixed (byte* p = padded)
+        {
+            dn.Write(0, size, p, tx);
+        }
+
         dn.DirtyBonus(tx);
         *(ulong*)dn.Bonus = (ulong)packed.Length;
         dn.Release();

@@ -1,15 +1,10 @@
-using System.Runtime.InteropServices;
-using ZfsLite.Kmem;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
 
-/// <summary>Appends records to a space map object, a block's worth per write.</summary>
-internal sealed unsafe class SpaceMapWriter(Dnode dnode, ulong offset, DmuTx tx) : ISpaceMapSink, IDisposable
+/// <summary>Appends records to a space map object, a block's worth per write, gathered in a buffer of <see cref="RangeMemory.BlockBytes"/>.</summary>
+internal sealed unsafe class SpaceMapWriter(Dnode dnode, ulong offset, DmuTx tx, ulong* buffer) : ISpaceMapSink
 {
-    private const int BufferSize = 4096;
-
-    private ulong* _buffer = (ulong*)KmemAllocator.Alloc(BufferSize, KmFlags.PushPage);
     private int _count;
 
     /// <summary>Where the next record goes, bytes: the size of the map once all is flushed.</summary>
@@ -18,8 +13,8 @@ internal sealed unsafe class SpaceMapWriter(Dnode dnode, ulong offset, DmuTx tx)
     /// <inheritdoc/>
     public void Append(ulong entry)
     {
-        _buffer[_count++] = entry;
-        if (End % BufferSize == 0)
+        buffer[_count++] = entry;
+        if (End % RangeMemory.BlockBytes == 0)
         {
             Flush();
         }
@@ -31,16 +26,9 @@ internal sealed unsafe class SpaceMapWriter(Dnode dnode, ulong offset, DmuTx tx)
         if (_count > 0)
         {
             int bytes = _count * sizeof(ulong);
-            dnode.Write(offset, bytes, (byte*)_buffer, tx);
+            dnode.Write(offset, bytes, (byte*)buffer, tx);
             offset += (ulong)bytes;
             _count = 0;
         }
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        KmemAllocator.Free((byte*)_buffer, BufferSize);
-        _buffer = null;
     }
 }

@@ -72,7 +72,13 @@ public static unsafe class VdevLabel
     /// Writes a configuration to labels <paramref name="first"/> and first + 2 (first is 0 or 1). 0, or the first errno after
     /// trying both. Flush afterwards.
     /// </summary>
-    public static int WriteConfig(IVdevIo io, int first, Nvlist config)
+    public static int WriteConfig(IVdevIo io, int first, Nvlist config) => WriteConfig(io, first, config, null);
+
+    /// <summary>Writes an uberblock to its slot in all labels. 0, or the first errno after trying all. Flush afterwards.</summary>
+    public static int WriteUberblock(IVdevIo io, int ashift, in Uberblock uberblock) => WriteUberblock(io, ashift, uberblock, null);
+
+    /// <summary>As the public one; the area may be an element of <paramref name="pool"/>.</summary>
+    internal static int WriteConfig(IVdevIo io, int first, Nvlist config, Mempool? pool)
     {
         byte[] packed = config.Pack();
         if (packed.Length > ConfigSize - ZioEck.SizeOf)
@@ -80,7 +86,7 @@ public static unsafe class VdevLabel
             return Errno.E2BIG;
         }
 
-        byte* area = ZioBuf.Alloc(ConfigSize, KmFlags.PushPage);
+        byte* area = ZioBuf.Alloc(ConfigSize, pool, out bool pooled);
         try
         {
             int result = 0;
@@ -98,15 +104,15 @@ public static unsafe class VdevLabel
         }
         finally
         {
-            ZioBuf.Free(area, ConfigSize);
+            ZioBuf.Free(area, ConfigSize, pool, pooled);
         }
     }
 
-    /// <summary>Writes an uberblock to its slot in all labels. 0, or the first errno after trying all. Flush afterwards.</summary>
-    public static int WriteUberblock(IVdevIo io, int ashift, in Uberblock uberblock)
+    /// <summary>As the public one; the slot may be an element of <paramref name="pool"/>.</summary>
+    internal static int WriteUberblock(IVdevIo io, int ashift, in Uberblock uberblock, Mempool? pool)
     {
         int slotSize = Uberblock.SlotSize(ashift);
-        byte* slot = ZioBuf.Alloc(slotSize, KmFlags.PushPage);
+        byte* slot = ZioBuf.Alloc(slotSize, pool, out bool pooled);
         try
         {
             int result = 0;
@@ -123,7 +129,7 @@ public static unsafe class VdevLabel
         }
         finally
         {
-            ZioBuf.Free(slot, slotSize);
+            ZioBuf.Free(slot, slotSize, pool, pooled);
         }
     }
 

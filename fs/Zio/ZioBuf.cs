@@ -29,6 +29,36 @@ public static unsafe class ZioBuf
     /// <summary>Gives a buffer back; <paramref name="size"/> is the size that was asked for.</summary>
     public static void Free(byte* buffer, int size) => CacheFor(size).Free(buffer);
 
+    /// <summary>As <see cref="Alloc(int, KmFlags)"/> with KM_PUSHPAGE, but with a pool it takes an element of that instead of waiting for memory.</summary>
+    /// <param name="size">Bytes; no more than an element has.</param>
+    /// <param name="pool">Or null.</param>
+    /// <param name="pooled">For <see cref="Free(byte*, int, Mempool, bool)"/>.</param>
+    internal static byte* Alloc(int size, Mempool? pool, out bool pooled)
+    {
+        pooled = false;
+        if (pool is null)
+        {
+            return Alloc(size, KmFlags.PushPage);
+        }
+
+        byte* buffer = Alloc(size, KmFlags.PushPage | KmFlags.NoSleep);
+        pooled = buffer is null;
+        return pooled ? pool.Alloc(KmFlags.PushPage) : buffer;
+    }
+
+    /// <summary>Gives back what came from there.</summary>
+    internal static void Free(byte* buffer, int size, Mempool? pool, bool pooled)
+    {
+        if (pooled)
+        {
+            pool!.Free(buffer);
+        }
+        else
+        {
+            Free(buffer, size);
+        }
+    }
+
     /// <summary>The cache that serves a size, for statistics and for owners of many buffers of one size.</summary>
     public static KmemCache CacheFor(int size)
     {

@@ -22,9 +22,9 @@ namespace ZfsLite.Fs;
 /// One thread at a time submits and waits (the sync thread): who waits must know that nobody leaves blocks in a queue after it
 /// has flushed the queues.
 ///
-/// Memory under policy fstrans: a prepared block keeps its scratch buffer until all blocks before it are placed, so a worker must not
+/// Memory (SyncPool): a prepared block keeps its scratch buffer until all blocks before it are placed, so a worker must not
 /// wait for memory that a later block has. It takes what ordinary allocations may have; when there is none it waits until its block
-/// is the next to be placed, and uses the one buffer that is set aside: whoever has that is past its place and needs no memory any more.
+/// is the next to be placed, and draws on the pool: whoever has an element is past its place and needs no memory any more.
 ///
 /// Locks: _placing (held over the allocator and OnPlaced) before _mutex (counters and the order list). OnPlaced must not submit.
 /// </summary>
@@ -34,6 +34,9 @@ public sealed unsafe class ZioPipeline : IDisposable
     private const int InlineBytes = 4096;
     private const int MaxBlock = 128 << 10;
     private const int MaxSector = 1 << 16;
+
+    // One is compressed into while another is written.
+    private const int ScratchMin = 2;
 
     private readonly Kmutex _placing = new("zio_placing");
     private readonly Kmutex _mutex = new("zio_pipeline");
@@ -47,9 +50,8 @@ public sealed unsafe class ZioPipeline : IDisposable
     private readonly Taskq[] _issuers;
     private readonly ZioPipelineWait _progressWait;
     private readonly long _inFlightMax;
+    private readonly Mempool? _scratch;
     private byte* _zeros;
-    private byte* _lastScratch;
-    private bool _lastScratchTaken;
     private int _turnWaiters;
     private ZioWrite? _head;
     private ZioWrite? _tail;
@@ -93,7 +95,10 @@ public sealed unsafe class ZioPipeline : IDisposable
         }
 
         _zeros = KmemAllocator.Zalloc(MaxSector, KmFlags.Sleep);
-        _lastScratch = ZioBuf.Alloc(MaxBlock, KmFlags.Sleep);
+        if (SyncPool.InForce)
+        {
+            _scratch = Mempool.OfCache("zio_scratch", ZioBuf.CacheFor(MaxBlock), ScratchMin, _progressWait);
+        }
     }
 
     /// <summary>Called with the bytes and the txg of every block that is done and has <see cref="ZioWrite.DirtyBytes"/>.</summary>
@@ -229,8 +234,7 @@ public sealed unsafe class ZioPipeline : IDisposable
 
         KmemAllocator.Free(_zeros, MaxSector);
         _zeros = null;
-        ZioBuf.Free(_lastScratch, MaxBlock);
-        _lastScratch = null;
+        _scratch?.Destroy();
     }
 
     internal void PrepareInWorker(ZioWrite zio)
@@ -249,7 +253,8 @@ public sealed unsafe class ZioPipeline : IDisposable
     /// <summary>Memory to compress a block in; null: store it as it is.</summary>
     internal byte* TakeScratch(ZioWrite zio)
     {
-        if (KmemSystem.Current.Policy != KmemPolicy.Fstrans)
+        zio.ScratchIsPooled = false;
+        if (_scratch is null)
         {
             return ZioBuf.Alloc(zio.LogicalSize, KmFlags.PushPage);
         }
@@ -261,19 +266,19 @@ public sealed unsafe class ZioPipeline : IDisposable
         }
 
         byte* scratch = ZioBuf.Alloc(zio.LogicalSize, KmFlags.NoSleep);
-        return scratch != null ? scratch : WaitForLastScratch(zio);
+        return scratch != null ? scratch : WaitForScratch(zio, _scratch);
     }
 
-    internal void GiveScratch(byte* scratch, int size)
+    internal void GiveScratch(ZioWrite zio, byte* scratch)
     {
-        if (scratch != _lastScratch)
+        if (!zio.ScratchIsPooled)
         {
-            ZioBuf.Free(scratch, size);
+            ZioBuf.Free(scratch, zio.LogicalSize);
             return;
         }
 
+        _scratch!.Free(scratch);
         _mutex.Enter();
-        _lastScratchTaken = false;
         WakeTurn();
         _mutex.Exit();
     }
@@ -306,20 +311,22 @@ public sealed unsafe class ZioPipeline : IDisposable
         }
     }
 
-    private byte* WaitForLastScratch(ZioWrite zio)
+    private byte* WaitForScratch(ZioWrite zio, Mempool pool)
     {
+        byte* scratch;
         _mutex.Enter();
-        while (_lastScratchTaken || !ReferenceEquals(_head, zio))
+        while (!ReferenceEquals(_head, zio) || (scratch = pool.Alloc(KmFlags.NoSleep)) == null)
         {
             _turnWaiters++;
             _turn.Wait(_mutex, _turnWait);
             _turnWaiters--;
         }
 
-        _lastScratchTaken = true;
         _inTurn++;
         _mutex.Exit();
-        return _lastScratch;
+        pool.Disown();
+        zio.ScratchIsPooled = true;
+        return scratch;
     }
 
     // Under _mutex.
@@ -420,13 +427,14 @@ public sealed unsafe class ZioPipeline : IDisposable
         zio.Bp = MakeBp(zio, dvas);
         zio.OnPlaced();
         byte* data = zio.Scratch != null ? zio.Scratch : zio.Data;
+        bool pooled = zio.Scratch != null && zio.ScratchIsPooled;
         zio.PendingIos = zio.Copies;
         for (int i = 0; i < zio.Copies; i++)
         {
             _queues[dvas[i].Vdev]!.Add(dvas[i].Offset, data, zio.PhysicalSize, (int)dvas[i].Asize, zio);
         }
 
-        if (data == _lastScratch)
+        if (pooled)
         {
             // Others wait for it.
             FlushLocked();
@@ -478,7 +486,7 @@ public sealed unsafe class ZioPipeline : IDisposable
     {
         if (zio.Scratch != null)
         {
-            GiveScratch(zio.Scratch, zio.ScratchSize);
+            GiveScratch(zio, zio.Scratch);
             zio.Scratch = null;
         }
 

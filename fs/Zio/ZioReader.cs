@@ -26,7 +26,14 @@ public static unsafe class ZioReader
     public static int Read(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, byte* dst) => Read(vdevs, bp, dst, out _);
 
     /// <summary>As above, and says which copies were bad.</summary>
-    public static int Read(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, byte* dst, out ZioReadReport report)
+    public static int Read(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, byte* dst, out ZioReadReport report) =>
+        Read(vdevs, bp, dst, null, out report);
+
+    /// <summary>Reads one copy of a block, verified and uncompressed. 0, EIO or ECKSUM.</summary>
+    public static int ReadCopy(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, int copy, byte* dst) => ReadCopy(vdevs, bp, copy, dst, null);
+
+    /// <summary>As the public one; the stored form of a compressed block may go into an element of <paramref name="pool"/>.</summary>
+    internal static int Read(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, byte* dst, Mempool? pool, out ZioReadReport report)
     {
         report = new ZioReadReport { GoodCopy = -1 };
         int result = Errno.EIO;
@@ -42,7 +49,7 @@ public static unsafe class ZioReader
                 continue;
             }
 
-            int error = ReadCopy(vdevs, bp, copy, dst);
+            int error = ReadCopy(vdevs, bp, copy, dst, pool);
             if (error == 0)
             {
                 report.GoodCopy = (sbyte)copy;
@@ -63,8 +70,7 @@ public static unsafe class ZioReader
         return result;
     }
 
-    /// <summary>Reads one copy of a block, verified and uncompressed. 0, EIO or ECKSUM.</summary>
-    public static int ReadCopy(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, int copy, byte* dst)
+    private static int ReadCopy(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, int copy, byte* dst, Mempool? pool)
     {
         if (Problem(bp) is not null)
         {
@@ -79,7 +85,7 @@ public static unsafe class ZioReader
         }
 
         // From the reserve if need be: whoever holds this buffer waits for the disk and for nothing else, then gives it back.
-        byte* stored = ZioBuf.Alloc(psize, KmFlags.PushPage);
+        byte* stored = ZioBuf.Alloc(psize, pool, out bool pooled);
         try
         {
             int headers = 0;
@@ -93,7 +99,7 @@ public static unsafe class ZioReader
         }
         finally
         {
-            ZioBuf.Free(stored, psize);
+            ZioBuf.Free(stored, psize, pool, pooled);
         }
     }
 

@@ -3,7 +3,7 @@ using ZfsLite.Kmem.Spl;
 namespace ZfsLite.Fs;
 
 /// <summary>
-/// A worker waits until its block is the next to be placed and the last scratch buffer is free: the workers that prepare earlier
+/// A worker waits until its block is the next to be placed and a scratch buffer of the pool is free: the workers that prepare earlier
 /// blocks have to finish, and the threads that write them.
 /// </summary>
 internal sealed class ZioTurnWait(Taskq workers, Taskq[] issuers) : IWaitable

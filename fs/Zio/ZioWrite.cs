@@ -11,7 +11,7 @@ public unsafe class ZioWrite : TaskqEntry
     internal ZioPipeline? Pipeline;
     internal ZioWrite? NextInOrder;
     internal byte* Scratch;
-    internal int ScratchSize;
+    internal bool ScratchIsPooled;
     internal int PhysicalSize;
     internal ZioCompressType StoredCompress;
     internal Checksum256 Checksum;

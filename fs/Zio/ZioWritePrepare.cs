@@ -72,7 +72,7 @@ internal static unsafe class ZioWritePrepare
         int n = ZioCompress.Compress(compress, zio.Data, zio.LogicalSize, scratch);
         if (n == 0)
         {
-            zio.Pipeline!.GiveScratch(scratch, zio.LogicalSize);
+            zio.Pipeline!.GiveScratch(zio, scratch);
             return;
         }
 
@@ -80,7 +80,6 @@ internal static unsafe class ZioWritePrepare
         int size = Math.Max(n, oldSize);
         new Span<byte>(scratch + n, size - n).Clear();
         zio.Scratch = scratch;
-        zio.ScratchSize = zio.LogicalSize;
         zio.StoredCompress = compress;
         zio.PhysicalSize = size;
     }

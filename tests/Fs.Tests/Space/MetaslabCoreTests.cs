@@ -26,8 +26,8 @@ public sealed class MetaslabCoreTests : IDisposable
     [Fact]
     public void A_freed_unit_comes_back_when_two_more_txgs_are_on_disk_and_not_before()
     {
-        using var chunks = new Chunks();
-        var core = new MetaslabCore(chunks.Cache, 64, 0);
+        using var chunks = new RangeMemory();
+        var core = new MetaslabCore(chunks, 64, 0);
         core.Load(new MetaslabBitmap(64, KmFlags.Sleep));
         Assert.Equal(0, core.TryAllocate(64, 0, false));
         core.Commit(0, 64, 10);
@@ -48,8 +48,8 @@ public sealed class MetaslabCoreTests : IDisposable
     [Fact]
     public void Allocations_of_one_cursor_lie_one_after_the_other()
     {
-        using var chunks = new Chunks();
-        var core = new MetaslabCore(chunks.Cache, 1000, 0);
+        using var chunks = new RangeMemory();
+        var core = new MetaslabCore(chunks, 1000, 0);
         core.Load(new MetaslabBitmap(1000, KmFlags.Sleep));
         long at = 0;
         foreach (int n in (int[])[8, 1, 256, 3, 8])
@@ -64,8 +64,8 @@ public sealed class MetaslabCoreTests : IDisposable
     [Fact]
     public void Freeing_what_is_not_allocated_is_corruption()
     {
-        using var chunks = new Chunks();
-        var core = new MetaslabCore(chunks.Cache, 64, 0);
+        using var chunks = new RangeMemory();
+        var core = new MetaslabCore(chunks, 64, 0);
         core.Load(new MetaslabBitmap(64, KmFlags.Sleep));
         Assert.Equal(0, core.TryAllocate(8, 0, false));
         core.Commit(0, 8, 5);
@@ -80,8 +80,8 @@ public sealed class MetaslabCoreTests : IDisposable
     [Fact]
     public void A_unit_freed_twice_in_one_txg_is_found_before_anything_is_written()
     {
-        using var chunks = new Chunks();
-        var core = new MetaslabCore(chunks.Cache, 64, 32);
+        using var chunks = new RangeMemory();
+        var core = new MetaslabCore(chunks, 64, 32);
         core.Free(0, 8, 5);
         core.Free(4, 8, 5);
         (_, RangeList? frees) = core.BeginEmit(5);
@@ -104,8 +104,8 @@ public sealed class MetaslabCoreTests : IDisposable
         }
 
         Assert.Equal(50, map.CountSet());
-        using var chunks = new Chunks();
-        Assert.Throws<ZfsException>(() => new MetaslabCore(chunks.Cache, 1024, 51).Load(map));
+        using var chunks = new RangeMemory();
+        Assert.Throws<ZfsException>(() => new MetaslabCore(chunks, 1024, 51).Load(map));
     }
 
     private static void Apply(MetaslabBitmap map, params ulong[] entries) => SpaceMapReplay.Apply(entries, map);
@@ -115,12 +115,5 @@ public sealed class MetaslabCoreTests : IDisposable
         (RangeList? a, RangeList? f) = core.BeginEmit(txg);
         core.EndEmit(a, f);
         core.SyncDone();
-    }
-
-    private sealed class Chunks : IDisposable
-    {
-        internal KmemCache Cache { get; } = KmemCache.Create("test_chunks", RangeList.ChunkSize);
-
-        public void Dispose() => Cache.Destroy();
     }
 }

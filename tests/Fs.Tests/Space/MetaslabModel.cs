@@ -10,7 +10,7 @@ internal sealed class MetaslabModel : IDisposable
 {
     private const int Free = 0, Allocated = 1, Freed = 2;
 
-    private readonly KmemCache _chunks = KmemCache.Create("test_chunks", RangeList.ChunkSize);
+    private readonly RangeMemory _chunks = new();
     private readonly int[] _state;
     private readonly ulong[] _freedTxg;
     private readonly List<(long Start, long Count)> _blocks = [];
@@ -171,6 +171,6 @@ internal sealed class MetaslabModel : IDisposable
     public void Dispose()
     {
         Core.Dispose();
-        _chunks.Destroy();
+        _chunks.Dispose();
     }
 }

@@ -1,17 +1,18 @@
 using Xunit;
 using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
 using ZfsLite.TestKit;
 
 namespace ZfsLite.Fs.Tests;
 
 public sealed class RangeListTests : IDisposable
 {
-    private readonly KmemScope _kmem = new();
-    private readonly KmemCache _chunks = KmemCache.Create("test_chunks", RangeList.ChunkSize);
+    private readonly KmemScope _kmem = new(new KmemOptions { ArenaBytes = 16 << 20, Poison = true, LockArena = false, FaultPoints = true });
+    private readonly RangeMemory _chunks = new();
 
     public void Dispose()
     {
-        _chunks.Destroy();
+        _chunks.Dispose();
         _kmem.Dispose();
     }
 
@@ -66,6 +67,41 @@ public sealed class RangeListTests : IDisposable
         }
 
         Assert.Equal(expected.CountSetRuns(), log.Entries.Count);
+        list.Clear();
+    }
+
+    [Fact]
+    public void A_list_too_long_to_sort_without_memory_is_emitted_in_parts()
+    {
+        const int Units = 4 << 20;
+        var list = new RangeList(_chunks, Units);
+        using var expected = new MetaslabBitmap(Units, KmFlags.Sleep);
+        for (int i = 0; i < 3 * RangeMemory.SortRuns; i++)
+        {
+            // 7919 has no factor of a power of two: every even unit comes up once.
+            int start = (int)((long)i * 2 * 7919 % Units);
+            Assert.True(expected.TrySet(start, 1));
+            list.Add(start, 1);
+        }
+
+        Assert.False(list.IsBitmap);
+        var log = new EntryLog();
+        Kthread self = Kthread.Current;
+        self.Flags |= ThreadFlags.SyncPath;
+        using (new AllocationFault(t => t == self))
+        {
+            list.Emit(free: false, log);
+        }
+
+        self.Flags &= ~ThreadFlags.SyncPath;
+        using var replayed = new MetaslabBitmap(Units, KmFlags.Sleep);
+        SpaceMapReplay.Apply(log.Entries.ToArray(), replayed);
+        Assert.Equal(expected.CountSet(), replayed.CountSet());
+        for (long u = expected.NextSet(0, Units); u < Units; u = expected.NextSet(u + 1, Units))
+        {
+            Assert.Equal(u, replayed.NextSet(u, u + 1));
+        }
+
         list.Clear();
     }
 
