@@ -32,21 +32,26 @@ internal sealed class CacheRegistry(KmemSystem system)
         int align,
         KmemObjectAction? constructor,
         KmemObjectAction? destructor,
-        KmemCacheFlags flags)
+        KmemCacheFlags flags,
+        Action? reclaim = null)
     {
         _lock.Enter();
         try
         {
-            bool plain = constructor is null && destructor is null;
-            SlabEngine? engine = FindNamed(name, size, align, plain, flags) ?? (plain ? FindMergeable(size, align, flags) : null);
+            bool plain = constructor is null && destructor is null && reclaim is null;
+            bool host = system.Options.SlabEngine != SlabEngineKind.Spl || IsHosts(size, flags);
+            flags &= ~KmemCacheFlags.Slab;
+            SlabEngine? engine = FindNamed(name, size, align, plain, flags) ?? (plain && host ? FindMergeable(size, align, flags) : null);
             if (engine is null)
             {
-                engine = new SlubqEngine(system, name, size, align, flags, plain) { Id = _nextId };
+                engine = host
+                    ? new SlubqEngine(system, name, size, align, flags, plain) { Id = _nextId }
+                    : new SplEngine(system, name, size, align, flags) { Id = _nextId };
                 _nextId += IdStep;
                 _engines.Add(engine);
             }
 
-            var cache = new KmemCache(system, engine, name, size, align, constructor, destructor);
+            var cache = new KmemCache(system, engine, name, size, align, constructor, destructor, reclaim);
             engine.Caches.Add(cache);
             return cache;
         }
@@ -100,7 +105,7 @@ internal sealed class CacheRegistry(KmemSystem system)
     }
 
     /// <summary>Empties all queues and gives back all empty slabs, unless another thread is at it.</summary>
-    internal void Reap() => _ = TryForEach(static cache => cache.Reap());
+    internal void Reap() => _ = TryForEach(static cache => cache.Drain());
 
     /// <summary>
     /// Reclaim asks for pages. Each engine goes from what costs least to what costs most: empty slabs, objects on the way to another
@@ -127,7 +132,7 @@ internal sealed class CacheRegistry(KmemSystem system)
             bool flushed = false;
             foreach (KmemCache cache in engine.Caches)
             {
-                flushed |= cache.FlushQueues();
+                flushed |= cache.FlushForReclaim();
             }
 
             if (flushed)
@@ -174,6 +179,10 @@ internal sealed class CacheRegistry(KmemSystem system)
         _lock.Exit();
         return stats;
     }
+
+    /// <summary>KMC_SLAB: with the SPL engine, what asks for none of its kinds of slabs and is no larger than its limit.</summary>
+    private bool IsHosts(int size, KmemCacheFlags flags) => (flags & KmemCacheFlags.Slab) != 0
+        || ((flags & (KmemCacheFlags.Kmem | KmemCacheFlags.Vmem)) == 0 && size <= system.Options.Spl.SlabLimit);
 
     private KmemCache? FindLocked(string name)
     {

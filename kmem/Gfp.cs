@@ -6,13 +6,15 @@ namespace ZfsLite.Kmem;
 /// <summary>
 /// The conversion of KM_* flags to a gfp mask, by policy.
 /// <code>
-/// policy    KM_SLEEP   marked KM_SLEEP       KM_PUSHPAGE             KM_NOSLEEP
-/// none      KERNEL     KERNEL (no marks)     KERNEL - IO,FS + HIGH   kswapd + HIGH
-/// txcookie  KERNEL     KERNEL - IO,FS + HIGH KERNEL - IO,FS + HIGH   kswapd + HIGH
-/// fstrans   KERNEL     KERNEL - IO,FS        KERNEL + HIGH (marked:  kswapd
-///                                            - IO,FS)
+/// policy     KM_SLEEP   marked KM_SLEEP       KM_PUSHPAGE             KM_NOSLEEP
+/// none       KERNEL     KERNEL (no marks)     KERNEL - IO,FS + HIGH   kswapd + HIGH
+/// pushpage   KERNEL     KERNEL (no marks)     KERNEL - IO,FS + HIGH   kswapd + HIGH
+/// emergency  KERNEL     KERNEL (no marks)     KERNEL - IO,FS + HIGH   kswapd + HIGH
+/// txcookie   KERNEL     KERNEL - IO,FS + HIGH KERNEL - IO,FS + HIGH   kswapd + HIGH
+/// fstrans    KERNEL     KERNEL - IO,FS        KERNEL + HIGH (marked:  kswapd
+///                                             - IO,FS)
 /// </code>
-/// Under none and txcookie KM_PUSHPAGE has its meaning of 2012 (no IO, no FS, reserve) and KM_NOSLEEP is GFP_ATOMIC. Under
+/// Up to txcookie KM_PUSHPAGE has its meaning of 2012 (no IO, no FS, reserve) and KM_NOSLEEP is GFP_ATOMIC. Under
 /// fstrans the reserve is for those that others wait for, who ask with KM_PUSHPAGE: KM_NOSLEEP has no part in it.
 /// </summary>
 public static class Gfp
@@ -62,7 +64,7 @@ public static class Gfp
     /// <summary>Is a thread with these marks marked, as far as the policy knows marks?</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool IsMarked(KmemPolicy policy, ThreadFlags marks) =>
-        (marks & ThreadFlags.Fstrans) != 0 && policy != KmemPolicy.None;
+        (marks & ThreadFlags.Fstrans) != 0 && policy >= KmemPolicy.TxCookie;
 
     private static void ThrowBadFlags(KmFlags flags) =>
         throw new ArgumentException($"allocation flags 0x{(int)flags:x} have unknown bits", nameof(flags));

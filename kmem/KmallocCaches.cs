@@ -15,7 +15,7 @@ internal sealed class KmallocCaches
         int unit = 0;
         foreach (int size in s_sizes)
         {
-            KmemCache cache = KmemCache.CreateIn(system, $"kmalloc-{size}", size, 8, null, null, KmemCacheFlags.None);
+            KmemCache cache = KmemCache.CreateIn(system, $"kmalloc-{size}", size, 8, null, null, KmemCacheFlags.Slab);
             for (; unit <= size / 8; unit++)
             {
                 _bySize[unit] = cache;

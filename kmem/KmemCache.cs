@@ -26,6 +26,7 @@ public sealed unsafe partial class KmemCache
     private readonly PageDesc[] _pages;
     private readonly byte* _base;
     private readonly SlabEngine _engine;
+    private readonly SplEngine? _spl;
     private readonly KmemObjectAction? _constructor;
     private readonly KmemObjectAction? _destructor;
     private readonly Magazine[] _magazines;
@@ -44,7 +45,8 @@ public sealed unsafe partial class KmemCache
         int size,
         int align,
         KmemObjectAction? constructor,
-        KmemObjectAction? destructor)
+        KmemObjectAction? destructor,
+        Action? reclaim)
     {
         Name = name;
         ObjectSize = size;
@@ -54,6 +56,8 @@ public sealed unsafe partial class KmemCache
         _pages = system.Mapping.Pages;
         _base = system.Mapping.Base;
         _engine = engine;
+        _spl = engine as SplEngine;
+        ReclaimCallback = reclaim;
         _constructor = constructor;
         _destructor = destructor;
         _poison = system.Options.Poison;
@@ -77,8 +81,8 @@ public sealed unsafe partial class KmemCache
     /// <summary>What the addresses of objects are a multiple of.</summary>
     public int Align { get; }
 
-    /// <summary>Are its objects constructed or destructed?</summary>
-    internal bool HasConstructor => _constructor is not null || _destructor is not null;
+    /// <summary>Are its objects constructed or destructed, or is there a callback for reclaim?</summary>
+    internal bool HasConstructor => _constructor is not null || _destructor is not null || ReclaimCallback is not null;
 
     /// <summary>What is behind it, shared with other caches perhaps.</summary>
     internal SlabEngine Engine => _engine;
@@ -93,6 +97,7 @@ public sealed unsafe partial class KmemCache
     /// <param name="constructor">Or null.</param>
     /// <param name="destructor">Or null.</param>
     /// <param name="flags">KMC_* flags.</param>
+    /// <param name="reclaim">Asked, when memory is short, to free objects of this cache; or null. It must not wait for memory.</param>
     /// <exception cref="InvalidOperationException">The name is taken by a cache of another kind.</exception>
     public static KmemCache Create(
         string name,
@@ -100,8 +105,9 @@ public sealed unsafe partial class KmemCache
         int align,
         KmemObjectAction? constructor,
         KmemObjectAction? destructor,
-        KmemCacheFlags flags = KmemCacheFlags.None) =>
-        CreateIn(KmemSystem.Current, name, size, align, constructor, destructor, flags);
+        KmemCacheFlags flags = KmemCacheFlags.None,
+        Action? reclaim = null) =>
+        CreateIn(KmemSystem.Current, name, size, align, constructor, destructor, flags, reclaim);
 
     /// <summary>kmem_cache_alloc. Null only with <see cref="KmFlags.NoSleep"/>. Contents are undefined.</summary>
     public byte* Alloc(KmFlags flags)
@@ -181,14 +187,7 @@ public sealed unsafe partial class KmemCache
         FreeSlow(obj, self, magazine);
     }
 
-    /// <summary>kmem_cache_reap_now: gives back what is in queues and empty slabs.</summary>
-    public void Reap()
-    {
-        _ = FlushQueues();
-        _engine.Shrink();
-    }
-
-    /// <summary>kmem_cache_destroy. Fails, naming the count, if objects are live.</summary>
+    /// <summary>kmem_cache_destroy. Fails, naming the count and, if the engine knows them, the first addresses, if objects are live.</summary>
     public void Destroy()
     {
         _tuning.Enter();
@@ -199,14 +198,15 @@ public sealed unsafe partial class KmemCache
                 throw new InvalidOperationException($"cache {Name} is destroyed twice");
             }
 
-            Reap();
+            Drain();
             long live = Statistics().ObjectsAllocated;
             if (live != 0)
             {
                 Katomic.Store(ref _destroyed, 0);
-                throw new InvalidOperationException($"cache {Name} is destroyed with {live} live objects of {ObjectSize} bytes");
+                throw new InvalidOperationException($"cache {Name} is destroyed with {live} live objects of {ObjectSize} bytes{DescribeLive()}");
             }
 
+            StopReaping();
             SlabEngine? last = _system.Caches.Remove(this);
             DropQueues();
             last?.Close();
@@ -234,6 +234,8 @@ public sealed unsafe partial class KmemCache
             Failures = Katomic.Load(ref _failures),
             SharesSlabsOf = first ? null : _engine.Caches[0].Name,
             Aliases = first ? [.. _engine.Caches.Skip(1).Select(static c => c.Name)] : [],
+            Engine = _spl is null ? SlabEngineKind.Slubq : SlabEngineKind.Spl,
+            Flags = ShownFlags,
         };
         stats = WithQueues(stats);
         return !first
@@ -247,6 +249,9 @@ public sealed unsafe partial class KmemCache
                 ObjectsMax = slabs.ObjectsMax,
                 ObjectsInMagazines = stats.ObjectsInMagazines + slabs.Queued,
                 Bytes = slabs.Bytes,
+                Emergency = slabs.Emergency,
+                EmergencyMax = slabs.EmergencyMax,
+                GrowthDeadlocks = slabs.GrowthDeadlocks,
             };
     }
 
@@ -257,7 +262,8 @@ public sealed unsafe partial class KmemCache
         int align,
         KmemObjectAction? constructor,
         KmemObjectAction? destructor,
-        KmemCacheFlags flags)
+        KmemCacheFlags flags,
+        Action? reclaim = null)
     {
         if (size < 1 || size > MemoryNode.MaxPages * ArenaMapping.PageSize)
         {
@@ -269,7 +275,10 @@ public sealed unsafe partial class KmemCache
             throw new ArgumentOutOfRangeException(nameof(align), $"cache {name}: alignment {align}; a power of two from 8 to 4096 is possible");
         }
 
-        return system.Caches.Create(name, size, align, constructor, destructor, flags);
+        CheckFlags(name, flags);
+        KmemCache cache = system.Caches.Create(name, size, align, constructor, destructor, flags, reclaim);
+        cache.StartReaping();
+        return cache;
     }
 
     /// <summary>An allocation that did not hit: the queue under its lock, what is behind it, a new slab.</summary>

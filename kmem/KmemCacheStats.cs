@@ -56,4 +56,19 @@ public sealed record KmemCacheStats
 
     /// <summary>Frees over all time.</summary>
     public long Frees { get; init; }
+
+    /// <summary>The engine that makes the slabs.</summary>
+    public SlabEngineKind Engine { get; init; }
+
+    /// <summary>KMC_* flags.</summary>
+    public KmemCacheFlags Flags { get; init; }
+
+    /// <summary>Emergency objects that are out (SPL).</summary>
+    public long Emergency { get; init; }
+
+    /// <summary>The most emergency objects there were (SPL).</summary>
+    public long EmergencyMax { get; init; }
+
+    /// <summary>Allocations that waited for a growth in vain (SPL: dlock).</summary>
+    public long GrowthDeadlocks { get; init; }
 }

@@ -49,6 +49,12 @@ public sealed class KmemOptions
     /// nanoseconds. 60 s.</summary>
     public long OomTimeoutNs { get; init; } = 60_000_000_000;
 
+    /// <summary>The engine of slab caches. ZFSLITE_SLAB_ENGINE=spl in the environment changes the default, for test runs.</summary>
+    public SlabEngineKind SlabEngine { get; init; } = EngineFromEnvironment();
+
+    /// <summary>Tunables of the SPL engine.</summary>
+    public SplEngineOptions Spl { get; init; } = new();
+
 #if DEBUG
     private const bool DebugBuild = true;
 #else
@@ -66,4 +72,11 @@ public sealed class KmemOptions
     /// <summary>Receives warnings (allocations that stall, and that are too large), of either kind at most 5 in 60 s; null: only
     /// counted.</summary>
     public Action<string>? Warn { get; init; }
+
+    private static SlabEngineKind EngineFromEnvironment() => Environment.GetEnvironmentVariable("ZFSLITE_SLAB_ENGINE") switch
+    {
+        null or "" or "slubq" => SlabEngineKind.Slubq,
+        "spl" => SlabEngineKind.Spl,
+        string other => throw new ArgumentException($"ZFSLITE_SLAB_ENGINE={other}: slubq or spl is possible"),
+    };
 }

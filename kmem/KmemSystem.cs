@@ -80,6 +80,7 @@ public sealed class KmemSystem
         Caches = new CacheRegistry(this);
         QueueMemory = new QueueMemory(this);
         Faults = new FaultPoint(this);
+        Spl = new SplEngineShared(this);
         Kmalloc = new KmallocCaches(this);
         Pages.AllowedGfp = (GfpMask)~0;
         if (options.LockArena)
@@ -140,6 +141,8 @@ public sealed class KmemSystem
 
     internal KmallocCaches Kmalloc { get; }
 
+    internal SplEngineShared Spl { get; }
+
     internal TortureReclaim Torture { get; }
 
     internal KmemCounters Counters { get; } = new();
@@ -173,6 +176,7 @@ public sealed class KmemSystem
         ArgumentOutOfRangeException.ThrowIfNegative(options.TortureReclaim);
         ArgumentOutOfRangeException.ThrowIfNegative(options.AllocWarnBytes);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.AllocMaxBytes, KmallocCaches.MaxSize);
+        options.Spl.Check();
         _ = Watermarks.Compute((int)(options.ArenaBytes / ArenaMapping.PageSize), options.MinFreeBytes);
         return s_current = new KmemSystem(options);
     }
@@ -187,6 +191,7 @@ public sealed class KmemSystem
         }
 
         system.Kswapd.Stop();
+        system.Spl.Stop();
         system.Close();
     }
 

@@ -51,6 +51,12 @@ internal sealed unsafe class Magazine(int node, int pageOwner)
     /// <summary>Times its coldest objects were given back.</summary>
     internal long Flushes;
 
+    /// <summary>Aging: what Allocs + Frees was when it was last seen to change.</summary>
+    internal long UsesSeen;
+
+    /// <summary>Aging: when that was, nanoseconds.</summary>
+    internal long UsedAtNs;
+
     private int _lock;
     private Kthread? _leaving;
     private Kthread? _last;

@@ -15,6 +15,9 @@ internal enum PageKind : byte
     /// <summary>Page of a slab; <see cref="PageDesc.Head"/> is its first page.</summary>
     Slab,
 
+    /// <summary>First page of an emergency object of the SPL engine.</summary>
+    Emergency,
+
     /// <summary>First arena page of a run that is mapped in the vmalloc window.</summary>
     VmallocRun,
 

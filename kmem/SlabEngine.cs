@@ -70,6 +70,9 @@ internal abstract unsafe class SlabEngine
     /// <param name="page">Its page.</param>
     internal abstract void Put(byte* obj, int page);
 
+    /// <summary>Addresses of objects that are out of the slabs, as many as the span holds; returns how many. 0: the engine can't tell.</summary>
+    internal virtual int FindLive(Span<nint> addresses) => 0;
+
     /// <summary>Gives every empty slab back to the page allocator, objects that wait in queues of the engine first.</summary>
     internal abstract void Shrink();
 

@@ -21,4 +21,10 @@ internal readonly record struct SlabEngineStats
 
     /// <summary>Objects ready in queues of the engine.</summary>
     internal long Queued { get; init; }
+
+    internal long Emergency { get; init; }
+
+    internal long EmergencyMax { get; init; }
+
+    internal long GrowthDeadlocks { get; init; }
 }

@@ -64,20 +64,32 @@ internal sealed class VmallocWindow
 
         int runs = -1;
         int done = 0;
-        if (TakeTables(pages, gfp, self, ref runs) && MapRuns(at, pages, ref done, gfp, self, ref runs))
+        bool mapped = false;
+        try
         {
-            _mapping.Pages[at].Runs = runs;
-            _mapping.Pages[at].Reserve = PageAllocator.MayUseAll(self) && AnyReserve(runs);
-            return at;
+            mapped = TakeTables(pages, gfp, self, ref runs) && MapRuns(at, pages, ref done, gfp, self, ref runs);
+        }
+        finally
+        {
+            if (!mapped)
+            {
+                if (done > 0)
+                {
+                    _mapping.Unmap(at, done);
+                }
+
+                Drop(at, pages, runs);
+            }
         }
 
-        if (done > 0)
+        if (!mapped)
         {
-            _mapping.Unmap(at, done);
+            return PageAllocator.NoMemory;
         }
 
-        Drop(at, pages, runs);
-        return PageAllocator.NoMemory;
+        _mapping.Pages[at].Runs = runs;
+        _mapping.Pages[at].Reserve = PageAllocator.MayUseAll(self) && AnyReserve(runs);
+        return at;
     }
 
     private bool TakeTables(int pages, GfpMask gfp, Kthread self, ref int runs)

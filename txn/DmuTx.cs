@@ -50,7 +50,7 @@ public sealed class DmuTx
     public KmFlags AllocFlags => _phase switch
     {
         Phase.Syncing => KmFlags.PushPage,
-        Phase.Assigned when Engine!.Policy == KmemPolicy.Fstrans => KmFlags.PushPage,
+        Phase.Assigned when AsksForReserve(Engine!.Policy) => KmFlags.PushPage,
         _ => KmFlags.Sleep,
     };
 
@@ -61,10 +61,15 @@ public sealed class DmuTx
         {
             Kthread self = Kthread.Current;
             bool waitedFor = (self.Flags & ThreadFlags.SyncPath) != 0
-                || (self.TxState is TxThreadState { AssignedCount: > 0 } && KmemSystem.Current.Policy == KmemPolicy.Fstrans);
+                || (self.TxState is TxThreadState { AssignedCount: > 0 } && AsksForReserve(KmemSystem.Current.Policy));
             return waitedFor ? KmFlags.PushPage : KmFlags.Sleep;
         }
     }
+
+    /// <summary>Do allocations inside a transaction say KM_PUSHPAGE? In 2012 by hand, to keep out of the file system; under fstrans
+    /// for the reserve alone. In between the mark of the transaction was to see to it.</summary>
+    private static bool AsksForReserve(KmemPolicy policy) =>
+        policy is KmemPolicy.PushPage or KmemPolicy.Emergency or KmemPolicy.Fstrans;
 
     /// <summary>Next in the owner's free list.</summary>
     internal DmuTx? NextFree { get; set; }

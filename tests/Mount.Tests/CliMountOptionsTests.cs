@@ -67,6 +67,32 @@ public sealed class CliMountOptionsTests
             settings.DaemonArguments());
     }
 
+    [Fact]
+    public void A_slab_engine_is_chosen_by_name_and_handed_on()
+    {
+        MountSettings settings = Settings("spl");
+        Assert.Equal(SlabEngineKind.Spl, settings.SlabEngine);
+        Assert.Contains("--slab-engine spl", string.Join(' ', settings.DaemonArguments()), StringComparison.Ordinal);
+        Assert.Equal(SlabEngineKind.Slubq, Settings("slubq").SlabEngine);
+        CliException e = Assert.Throws<CliException>(() => Settings("slob"));
+        Assert.Contains("slubq, spl", e.Message, StringComparison.Ordinal);
+
+        static MountSettings Settings(string engine) => MountCommand.Settings(
+            ["/p.img", "/mnt/x"], MountOptions.Parse([]), null, null, null, true, false, null, slabEngine: engine);
+    }
+
+    [Fact]
+    public void Every_policy_is_described_by_name_year_and_what_it_loses_to()
+    {
+        IReadOnlyList<PolicyRow> rows = KmemPoliciesCommand.Rows();
+        Assert.Equal(["none", "pushpage", "emergency", "txcookie", "fstrans"], rows.Select(static r => r.Policy));
+        Assert.Equal(rows.Select(static r => r.Year).Order(), rows.Select(static r => r.Year));
+        Assert.All(rows, static r => Assert.All(new[] { r.Source, r.TurnsOn, r.LosesTo }, static t => Assert.True(t.Length > 10)));
+        var output = new StringWriter();
+        Assert.Equal(0, CommandLine.Run(["kmem", "policies"], output, output));
+        Assert.All(rows, r => Assert.Contains($"{r.Policy} ({r.Year})", output.ToString(), StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData("/dev/sdb1 /mnt -o rw,noatime", "/dev/sdb1 /mnt", "rw,noatime", false)]
     [InlineData("pool.img /mnt -n -o ro -t fuse.zfslite", "pool.img /mnt", "ro", false)]

@@ -9,14 +9,14 @@ namespace ZfsLite.Lab;
 /// <summary>The command line of the laboratory.</summary>
 internal static class LabCommand
 {
-    private const int ExitOk = 0;
-    private const int ExitFailure = 1;
-    private const int ExitUsage = 2;
-    private const int ExitDeadlock = 3;
+    internal const int ExitOk = 0;
+    internal const int ExitFailure = 1;
+    internal const int ExitUsage = 2;
+    internal const int ExitDeadlock = 3;
 
     private static readonly Option<string> s_policy = new("--policy")
     {
-        Description = "none (2011), txcookie (2014) or fstrans (today)",
+        Description = "none (2011), pushpage, emergency (2012), txcookie (2014) or fstrans (today)",
         DefaultValueFactory = static _ => Name(KmemPolicy.Fstrans),
     };
 
@@ -58,12 +58,17 @@ internal static class LabCommand
             s_policy, s_seed, s_runs, s_backend, s_torture, s_svg, s_json,
         };
         recursive.SetAction(RecursiveTx);
-        var root = new RootCommand("Deadlock scenarios of the allocator's history, run to a proof.") { recursive };
+        var root = new RootCommand("Deadlock scenarios of the allocator's history, run to a proof.")
+        {
+            recursive,
+            RaceCommand.Build("growth-race", "A writer inside a transaction waits for slab growth that a reader began: whose flags does it have, and who marks the worker?"),
+            RaceCommand.Build("held-lock", "A reader allocates under a lock that writers take inside transactions: does a mark that comes with the transaction cover it?"),
+        };
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
             string what = string.Join(' ', parsed.Errors[0].Message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
-            Console.Error.WriteLine($"lab: {what} Try: lab recursive-tx --help");
+            Console.Error.WriteLine($"lab: {what} Try: lab --help");
             return ExitUsage;
         }
 

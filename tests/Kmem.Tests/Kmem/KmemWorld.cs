@@ -17,8 +17,23 @@ internal static class KmemWorld
         long oomNs = 20_000_000_000,
         Action<string>? warn = null,
         int nodes = 1,
-        bool merge = false) =>
-        new() { ArenaBytes = arena, Policy = policy, Poison = poison, TortureReclaim = torture, OomTimeoutNs = oomNs, Warn = warn, LockArena = false, MergeCaches = merge, Nodes = nodes };
+        bool merge = false,
+        SlabEngineKind? engine = null,
+        SplEngineOptions? spl = null) =>
+        new()
+        {
+            ArenaBytes = arena,
+            Policy = policy,
+            Poison = poison,
+            TortureReclaim = torture,
+            OomTimeoutNs = oomNs,
+            Warn = warn,
+            LockArena = false,
+            MergeCaches = merge,
+            Nodes = nodes,
+            SlabEngine = engine ?? new KmemOptions().SlabEngine,
+            Spl = spl ?? new SplEngineOptions(),
+        };
 
     internal static void Run(Action<KmemSystem> body, KmemOptions? options = null, bool checkLeaks = true, ulong seed = 1)
     {

@@ -113,7 +113,7 @@ public sealed unsafe class VmallocTests
             Shrinkers.Unregister(hoard);
             hoard.Drop(system);
         },
-        KmemWorld.Options(KmemPolicy.TxCookie));
+        KmemWorld.Options(KmemPolicy.TxCookie, engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void Under_fstrans_page_tables_take_the_callers_flags_the_reserve_included() => KmemWorld.Run(

@@ -39,6 +39,7 @@ internal static class KmemCommand
         command.Options.Add(json);
         command.Subcommands.Add(KmemTuneCommand.BuildGet(io));
         command.Subcommands.Add(KmemTuneCommand.BuildSet(io));
+        command.Subcommands.Add(KmemPoliciesCommand.Build(io));
         command.SetAction(parsed => Run(io, parsed.GetValue(target), parsed.GetValue(json)));
         return command;
     }

@@ -12,14 +12,15 @@ internal static class MountCommand
         Argument<string[]> paths = new("device-and-dir") { Description = "The pool's devices, all of them in any order, then the directory to mount on.", HelpName = "DEVICE... DIR", Arity = ArgumentArity.ZeroOrMore };
         Option<string[]> options = new("-o") { Description = "Mount options as mount(8) takes them: " + string.Join(',', MountOptions.Known), HelpName = "option,...", Arity = ArgumentArity.ZeroOrMore };
         Option<string?> memory = new("--memory") { Description = "Size of the memory arena, 16M at least; 256M if not given.", HelpName = "SIZE" };
-        Option<string?> policy = new("--policy") { Description = "Memory policy: fstrans (the default), txcookie or none (both can deadlock: they are for the laboratory).", HelpName = "NAME" };
+        Option<string?> policy = new("--policy") { Description = "Memory policy: fstrans (the default), or one of history, which can deadlock: see zfslite kmem policies.", HelpName = "NAME" };
         Option<int?> torture = new("--torture-reclaim") { Description = "One in N unmarked sleeping allocations runs the shrinkers.", HelpName = "N" };
         Option<bool> background = new("--background") { Description = "Return when the mount is usable; the daemon goes on." };
         Option<bool> trace = new("-d", "--trace") { Description = "Print every FUSE request." };
         Option<string?> svg = new("--deadlock-svg") { Description = "Where to draw a deadlock, if one is proved.", HelpName = "FILE" };
+        Option<string?> engine = new("--slab-engine") { Description = "Engine of slab caches: slubq (the default) or spl.", HelpName = "NAME" };
         Option<int> limit = new("--unmount-limit") { Hidden = true, DefaultValueFactory = static _ => UnmountGuard.LimitSecondsDefault };
         command.Arguments.Add(paths);
-        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, limit })
+        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, engine, limit })
         {
             command.Options.Add(option);
         }
@@ -33,14 +34,15 @@ internal static class MountCommand
             parsed.GetValue(background),
             parsed.GetValue(trace),
             parsed.GetValue(svg),
-            parsed.GetValue(limit))));
+            parsed.GetValue(limit),
+            parsed.GetValue(engine))));
         return command;
     }
 
     /// <summary>Checks everything that can be checked before the pool is touched.</summary>
     internal static MountSettings Settings(
         string[] paths, MountOptions options, string? memory, string? policy, int? torture, bool background, bool trace, string? svg,
-        int unmountLimit = UnmountGuard.LimitSecondsDefault)
+        int unmountLimit = UnmountGuard.LimitSecondsDefault, string? slabEngine = null)
     {
         if (paths.Length < 2 && !(options.Remount && paths.Length == 1))
         {
@@ -69,7 +71,8 @@ internal static class MountCommand
             Directory = Path.GetFullPath(paths[^1]),
             Options = options,
             MemoryBytes = bytes,
-            Policy = ParsePolicy(policy ?? options.Policy ?? KmemLimits.NameOf(KmemPolicy.Fstrans)),
+            Policy = ParseName<KmemPolicy>(policy ?? options.Policy ?? KmemLimits.NameOf(KmemPolicy.Fstrans), "policy", "--policy"),
+            SlabEngine = slabEngine is null ? new KmemOptions().SlabEngine : ParseName<SlabEngineKind>(slabEngine, "slab engine", "--slab-engine"),
             TortureReclaim = torture ?? options.TortureReclaim ?? 0,
             Background = background,
             Trace = trace,
@@ -78,9 +81,10 @@ internal static class MountCommand
         };
     }
 
-    private static KmemPolicy ParsePolicy(string name) =>
-        Enum.GetValues<KmemPolicy>().Where(p => KmemLimits.NameOf(p) == name).Select(p => (KmemPolicy?)p).FirstOrDefault()
-        ?? throw CliException.Usage($"mount: there is no policy '{name}'", "--policy " + string.Join(", ", Enum.GetValues<KmemPolicy>().Select(KmemLimits.NameOf)));
+    private static T ParseName<T>(string name, string what, string option)
+        where T : struct, Enum =>
+        Enum.GetValues<T>().Where(v => KmemLimits.NameOf(v) == name).Select(v => (T?)v).FirstOrDefault()
+        ?? throw CliException.Usage($"mount: there is no {what} '{name}'", option + " " + string.Join(", ", Enum.GetValues<T>().Select(KmemLimits.NameOf)));
 
     internal static int Run(CommandIo io, MountSettings settings)
     {

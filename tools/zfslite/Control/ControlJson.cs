@@ -17,5 +17,6 @@ namespace ZfsLite.Cli;
 [JsonSerializable(typeof(List<MempoolRow>))]
 [JsonSerializable(typeof(List<KmemTunableRow>))]
 [JsonSerializable(typeof(List<ImportRow>))]
+[JsonSerializable(typeof(List<PolicyRow>))]
 [JsonSerializable(typeof(CheckInfo))]
 public sealed partial class ControlJson : JsonSerializerContext;

@@ -55,6 +55,7 @@ internal sealed class MountDaemon : IPoolCommands
         {
             ArenaBytes = _settings.MemoryBytes,
             Policy = _settings.Policy,
+            SlabEngine = _settings.SlabEngine,
             TortureReclaim = _settings.TortureReclaim,
             Warn = _log.WriteLine,
         });

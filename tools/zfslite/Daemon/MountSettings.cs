@@ -10,6 +10,7 @@ internal sealed class MountSettings
     internal required MountOptions Options { get; init; }
     internal required long MemoryBytes { get; init; }
     internal required KmemPolicy Policy { get; init; }
+    internal SlabEngineKind SlabEngine { get; init; }
     internal required int TortureReclaim { get; init; }
     internal required bool Background { get; init; }
     internal required bool Trace { get; init; }
@@ -28,6 +29,11 @@ internal sealed class MountSettings
         words.AddRange(Devices);
         words.Add(Directory);
         words.AddRange(["--memory", MemoryBytes.ToString(), "--policy", KmemLimits.NameOf(Policy), "--torture-reclaim", TortureReclaim.ToString()]);
+        if (SlabEngine != SlabEngineKind.Slubq)
+        {
+            words.AddRange(["--slab-engine", KmemLimits.NameOf(SlabEngine)]);
+        }
+
         if (OptionsText.Length > 0)
         {
             words.AddRange(["-o", OptionsText]);
