@@ -67,7 +67,7 @@ internal sealed unsafe partial class SplEngine
             // Without sleeping nothing can go wrong inline, and no threads are switched. vmalloc is left to the worker.
             if (_rules.Final && (reclaiming || !_geometry.Mapped))
             {
-                SplSlab* slab = NewSlab(gfp & ~GfpMask.DirectReclaim, self);
+                SplSlab* slab = NewSlabInline(gfp, self);
                 if (slab != null)
                 {
                     return AddAndTake(slab);
@@ -308,6 +308,17 @@ internal sealed unsafe partial class SplEngine
         _bytes += (long)_geometry.EmergencyPages << ArenaMapping.PageShift;
         _lock.Exit();
         return added ? obj : throw new InvalidOperationException($"cache {Name}: page {page} is an emergency object already");
+    }
+
+    /// <summary>As NewSlab, without sleeping, and without what only a thread in reclaim may have: the other objects of the slab
+    /// are for anybody. What such a thread takes from the reserve is one emergency object at a time.</summary>
+    private SplSlab* NewSlabInline(GfpMask gfp, Kthread self)
+    {
+        ThreadFlags saved = self.Flags & ThreadFlags.NoMemalloc;
+        self.Flags |= ThreadFlags.NoMemalloc;
+        SplSlab* slab = NewSlab(gfp & ~GfpMask.DirectReclaim, self);
+        self.Flags = (self.Flags & ~ThreadFlags.NoMemalloc) | saved;
+        return slab;
     }
 
     /// <summary>A formatted slab that is in no list yet. Null: the mask does not allow sleeping, and it would have to.</summary>

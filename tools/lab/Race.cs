@@ -13,7 +13,9 @@ namespace ZfsLite.Lab;
 /// </para>
 /// <para>
 /// held-lock: readers allocate under a lock that writers take inside their transactions. A mark that comes with the
-/// transaction does not cover the reader, whose reclaim opens a transaction that has to wait for the writer's.
+/// transaction does not cover the reader, whose reclaim opens a transaction that has to wait for the writer's. Under fstrans the
+/// reader is marked, but that alone gives it no memory: what it could have is behind transactions that wait for its lock. So
+/// there it asks for the reserve, as everybody must whom a transaction may wait for.
 /// </para>
 /// </summary>
 internal sealed unsafe class Race
@@ -94,7 +96,7 @@ internal sealed unsafe class Race
             if (_locks)
             {
                 _lock.Enter();
-                byte* buffer = KmemAllocator.Alloc(LockedBytes, KmFlags.Sleep);
+                byte* buffer = KmemAllocator.Alloc(LockedBytes, _options is { Reserve: true, Policy: KmemPolicy.Fstrans } ? KmFlags.PushPage : KmFlags.Sleep);
                 KmemAllocator.Free(buffer, LockedBytes);
                 _lock.Exit();
             }

@@ -35,10 +35,8 @@ internal static class RaceCommand
         kind.AcceptOnlyFromAmong("vmem", "kmem");
         Option<string?> svg = new("--svg") { Description = "where to write the picture of a deadlock" };
         var command = new Command(name, description) { policy, seed, runs, svg };
-        if (name == "growth-race")
-        {
-            command.Options.Add(kind);
-        }
+        Option<bool> noReserve = new("--no-reserve") { Description = "under fstrans: who holds the lock does not ask for the reserve" };
+        command.Options.Add(name == "growth-race" ? kind : noReserve);
 
         command.SetAction(parsed => Run(
             new RaceOptions
@@ -47,6 +45,7 @@ internal static class RaceCommand
                 Policy = Enum.Parse<KmemPolicy>(parsed.GetValue(policy)!, ignoreCase: true),
                 Seed = parsed.GetValue(seed),
                 Mapped = name != "growth-race" || parsed.GetValue(kind) == "vmem",
+                Reserve = name == "growth-race" || !parsed.GetValue(noReserve),
             },
             parsed.GetValue(runs),
             parsed.GetValue(svg)));

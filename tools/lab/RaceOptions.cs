@@ -16,4 +16,7 @@ internal sealed record RaceOptions
 
     /// <summary>growth-race: the slabs are mapped (KMC_VMEM), or contiguous (KMC_KMEM).</summary>
     public bool Mapped { get; init; } = true;
+
+    /// <summary>held-lock: under fstrans, readers that hold the lock ask for the reserve, as whoever is waited for should.</summary>
+    public bool Reserve { get; init; } = true;
 }

@@ -205,6 +205,9 @@ public sealed unsafe class FaultsA7
                 Assert.Contains(result.Blocked, static b => b.ToString().Contains("growth of cache a7", StringComparison.Ordinal));
             }
         }
+
+        // The order of locks is as wrong as it was then: other tests are not to find it.
+        LockOrder.Reset();
     }
 
     [SimFact]
@@ -419,6 +422,8 @@ public sealed unsafe class FaultsA7
             SimResult result = SimWorld.Run(new SimOptions { Seed = seed, MaxSteps = 2_000_000 }, () => MarkedUnderALock(policy));
             Assert.True(result.Outcome == (completes ? SimOutcome.Completed : SimOutcome.Deadlock), result.ToString());
         }
+
+        LockOrder.Reset();
     }
 
     /// <summary>A sleeping caller begins a growth; reclaim in it wants a lock, whose holder asks the same cache with KM_PUSHPAGE.</summary>

@@ -109,18 +109,20 @@ public sealed unsafe class PfmemallocTests
     });
 
     [Fact]
-    public void A_slab_mapped_from_pages_of_the_reserve_is_tagged_too() => KmemWorld.Run(static system =>
-    {
-        KmemCache cache = KmemCache.Create("tagged_vmem", 20480, 8, null, null, KmemCacheFlags.Vmem);
-        PageHoard hoard = Short(system);
-        byte* lent = Entitled(cache, KmFlags.Sleep);
-        Assert.True(system.Mapping.IndexOf(lent) >= system.Mapping.WindowStart && IsTagged(system, lent));
-        Assert.True(cache.Alloc(KmFlags.NoSleep) == null);
-        cache.Free(lent);
-        hoard.Drop(system);
-        Shrinkers.Unregister(hoard);
-        cache.Destroy();
-    });
+    public void A_slab_mapped_from_pages_of_the_reserve_is_tagged_too() => KmemWorld.Run(
+        static system =>
+        {
+            KmemCache cache = KmemCache.Create("tagged_vmem", 20480, 8, null, null, KmemCacheFlags.Vmem);
+            PageHoard hoard = Short(system);
+            byte* lent = Entitled(cache, KmFlags.Sleep);
+            Assert.True(system.Mapping.IndexOf(lent) >= system.Mapping.WindowStart && IsTagged(system, lent));
+            Assert.True(cache.Alloc(KmFlags.NoSleep) == null);
+            cache.Free(lent);
+            hoard.Drop(system);
+            Shrinkers.Unregister(hoard);
+            cache.Destroy();
+        },
+        KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     /// <summary>An arena down to its min watermark.</summary>
     private static PageHoard Short(KmemSystem system)

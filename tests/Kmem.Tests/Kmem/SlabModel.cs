@@ -32,7 +32,11 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
     {
         var rng = new KmemWorld.Rng(seed);
         int nodes = 1 + rng.Next(3);
-        _system = KmemSystem.Init(KmemWorld.Options(nodes: nodes, merge: rng.Next(2) == 0));
+        _system = KmemSystem.Init(KmemWorld.Options(
+            nodes: nodes,
+            merge: rng.Next(2) == 0,
+            engine: engine == "spl" ? SlabEngineKind.Spl : SlabEngineKind.Slubq,
+            spl: new SplEngineOptions { SlabLimit = 0 }));
         string? leaks;
         try
         {
@@ -79,7 +83,7 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
 
     private KmemCache Make(string name, int size) => engine switch
     {
-        "slubq" => KmemCache.Create(name, size),
+        "slubq" or "spl" => KmemCache.Create(name, size),
         _ => throw new ArgumentException(engine),
     };
 
@@ -184,7 +188,7 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
         _caches[cache].Free((byte*)obj);
     }
 
-    private static void Tune(KmemCache cache, KmemWorld.Rng rng, bool isShort)
+    private void Tune(KmemCache cache, KmemWorld.Rng rng, bool isShort)
     {
         (string name, int value) = rng.Next(5) switch
         {
@@ -194,6 +198,12 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
             3 => ("shrink", 1),
             _ => ("expire", 1),
         };
+        if (engine == "spl" && name is ("shared_queue_size" or "min_partial"))
+        {
+            // SLUB+Q alone has these.
+            return;
+        }
+
         if (isShort && name == "cpu_queue_size")
         {
             // A new array would wait for memory that nobody here gives back.

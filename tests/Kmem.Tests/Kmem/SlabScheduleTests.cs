@@ -13,10 +13,12 @@ public sealed class SlabScheduleTests
 
     [SimTheory]
     [InlineData("slubq")]
+    [InlineData("spl")]
     public void Random_schedules_keep_every_invariant(string engine) => Run(engine, 1, Schedules);
 
     [SimTheory]
     [InlineData("slubq")]
+    [InlineData("spl")]
     [Trait("Category", "stress")]
     public void Random_schedules_keep_every_invariant_for_long(string engine) => Run(engine, 1_000_000, StressSchedules);
 

@@ -69,7 +69,7 @@ internal static class KmemPoliciesCommand
             2015,
             "zfs commits 40d06e3, 7fad629, a438ff0 and spl commit 043f9b5, with the reserve of this project",
             "entry points and workers are marked, the growth worker too: their reclaim keeps out of the file system; KM_PUSHPAGE is for the reserve; reclaim never waits for a transaction",
-            "nothing known"),
+            "a large KM_SLEEP allocation under a lock that transactions take: the mark keeps it out of the file system, but only KM_PUSHPAGE gets it memory (lab held-lock --no-reserve --runs 300)"),
         _ => throw new InvalidOperationException($"policy {policy} is not described"),
     };
 
