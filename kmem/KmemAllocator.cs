@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ZfsLite.Kmem.Spl;
 
@@ -123,6 +124,7 @@ public static unsafe class KmemAllocator
         return refused;
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     private static byte* Large(KmemSystem system, long size, KmFlags flags)
     {
         if (size <= 0 || size > system.ArenaBytes)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
@@ -155,6 +156,7 @@ internal sealed unsafe class PageAllocator
 
     /// <summary>After <see cref="NoMemory"/>: reclaims and, when that gave nothing, waits.</summary>
     /// <returns>False if the mask does not allow sleeping; otherwise try again.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     internal bool Retry(ref Stall stall, int pages, GfpMask gfp, Kthread self)
     {
         gfp &= AllowedGfp;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
@@ -28,6 +29,7 @@ internal sealed class Reclaimer(KmemSystem system)
     /// <param name="pages">Pages wanted.</param>
     /// <param name="self">The calling thread.</param>
     /// <returns>Progress: pages and objects that came back; 0 if none.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     internal long Direct(GfpMask gfp, int pages, Kthread self)
     {
         Katomic.Increment(ref system.Counters.DirectReclaims);

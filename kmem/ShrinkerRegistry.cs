@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
@@ -59,6 +60,7 @@ internal sealed class ShrinkerRegistry
 
     /// <summary>Runs every shrinker once, at a priority from 12 (gentle) to 0.</summary>
     /// <returns>Objects that went.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     internal long Shrink(in ShrinkControl control, int priority)
     {
         long freed = 0;
@@ -81,6 +83,7 @@ internal sealed class ShrinkerRegistry
     }
 
     /// <summary>Asks every shrinker for up to <paramref name="objects"/> objects, as the torture hook does.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     internal long ShrinkSome(in ShrinkControl control, int objects)
     {
         long freed = 0;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem;
 using ZfsLite.Kmem.Spl;
 
@@ -128,6 +129,7 @@ public sealed class DmuTx
     }
 
     /// <summary>Assigns the transaction to the open txg. Returns 0, ERESTART (NoWait only), ENOSPC, EDQUOT or EIO.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     public int Assign(TxAssign how)
     {
         Require(Phase.Created);

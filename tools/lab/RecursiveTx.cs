@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem;
 using ZfsLite.Kmem.Spl;
 using ZfsLite.Txn;
@@ -71,6 +72,7 @@ internal sealed unsafe class RecursiveTx(ScenarioOptions options)
         }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)] // A stack in a report shall name it.
     private void Write(MiniPool pool, int writer)
     {
         var file = new MiniZnode(1000 + writer);
