@@ -32,7 +32,7 @@ public sealed class CliUsageTests
     [InlineData("mount f /etc/passwd", 1, "/etc/passwd is not a directory")]
     [InlineData("mount f /tmp --memory 8M", 2, "an arena of 8M is too small; type: --memory 16M or more")]
     [InlineData("mount f /tmp --memory many", 2, "'many' is not a size")]
-    [InlineData("mount f /tmp --policy hope", 2, "there is no policy 'hope'; type: --policy none, txcookie, fstrans")]
+    [InlineData("mount f /tmp --policy hope", 2, "there is no policy 'hope'; type: --policy none, pushpage, emergency, txcookie, fstrans")]
     [InlineData("mount f /tmp --torture-reclaim -1", 2, "--torture-reclaim")]
     [InlineData("mount f /tmp -o ro,frob", 2, "unknown mount option 'frob'; known: ro,rw,")]
     [InlineData("mount f /tmp -o frob=1", 2, "unknown mount option 'frob=1'")]
