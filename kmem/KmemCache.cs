@@ -129,6 +129,7 @@ public sealed unsafe partial class KmemCache
                 if (count >= 0)
                 {
                     byte* obj = magazine.Objects[count];
+                    Katomic.Interleave();
                     magazine.Count = count;
                     magazine.Allocs++;
                     Katomic.Store(ref self.InQueue, 0);
@@ -174,6 +175,7 @@ public sealed unsafe partial class KmemCache
                 if (count < magazine.Capacity)
                 {
                     magazine.Objects[count] = obj;
+                    Katomic.Interleave();
                     magazine.Count = count + 1;
                     magazine.Frees++;
                     Katomic.Store(ref self.InQueue, 0);

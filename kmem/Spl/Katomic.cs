@@ -132,6 +132,11 @@ public static class Katomic
         }
     }
 
+    /// <summary>A scheduling point in the simulator, between plain accesses that another thread may come between; nothing on the operating
+    /// system.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Interleave() => Point();
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Point()
     {
