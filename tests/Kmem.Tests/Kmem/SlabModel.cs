@@ -8,7 +8,7 @@ namespace ZfsLite.Kmem.Tests;
 /// of memory, all by a seed; and a model beside them that knows who holds what. Only one thread runs at a time and the model has no
 /// scheduling point, so it needs no lock.
 /// </summary>
-internal sealed unsafe class SlabModel(ulong seed, string engine)
+internal sealed unsafe class SlabModel(ulong seed, SlabEngineKind engine)
 {
     private const int Threads = 4;
     private const int Steps = 14;
@@ -32,11 +32,7 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
     {
         var rng = new KmemWorld.Rng(seed);
         int nodes = 1 + rng.Next(3);
-        _system = KmemSystem.Init(KmemWorld.Options(
-            nodes: nodes,
-            merge: rng.Next(2) == 0,
-            engine: engine == "spl" ? SlabEngineKind.Spl : SlabEngineKind.Slubq,
-            spl: new SplEngineOptions { SlabLimit = 0 }));
+        _system = KmemSystem.Init(KmemWorld.Options(nodes: nodes, merge: rng.Next(2) == 0, engine: engine));
         string? leaks;
         try
         {
@@ -81,11 +77,8 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
         }
     }
 
-    private KmemCache Make(string name, int size) => engine switch
-    {
-        "slubq" or "spl" => KmemCache.Create(name, size),
-        _ => throw new ArgumentException(engine),
-    };
+    private KmemCache Make(string name, int size) =>
+        KmemCache.Create(name, size, 8, null, null, engine == SlabEngineKind.Spl ? KmemCacheFlags.Kmem : KmemCacheFlags.None);
 
     /// <summary>Takes pages until every node is at its min, in large pieces first.</summary>
     private void HoardToMin()
@@ -170,9 +163,9 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
             return 0;
         }
 
-        ref PageDesc slab = ref _system.Mapping.Pages[_system.Mapping.Pages[_system.Mapping.IndexOf(obj)].Head];
-        Assert.True(entitled || !slab.Reserve, "an ordinary thread got an object of a tagged slab");
-        FromReserve += slab.Reserve ? 1 : 0;
+        bool tagged = engine == SlabEngineKind.Slubq && _system.Mapping.Pages[_system.Mapping.Pages[_system.Mapping.IndexOf(obj)].Head].Reserve;
+        Assert.True(entitled || !tagged, "an ordinary thread got an object of a tagged slab");
+        FromReserve += tagged ? 1 : 0;
         Assert.True(_live.TryAdd((nint)obj, cache), "an object was handed out twice");
         *(nint*)obj = (nint)obj ^ cache;
         _allocs[cache]++;
@@ -190,20 +183,15 @@ internal sealed unsafe class SlabModel(ulong seed, string engine)
 
     private void Tune(KmemCache cache, KmemWorld.Rng rng, bool isShort)
     {
-        (string name, int value) = rng.Next(5) switch
+        // The first three are of every engine.
+        (string name, int value) = rng.Next(engine == SlabEngineKind.Slubq ? 5 : 3) switch
         {
             0 => ("cpu_queue_size", rng.Next(7)),
-            1 => ("shared_queue_size", 8 * rng.Next(3)),
-            2 => ("min_partial", rng.Next(3)),
-            3 => ("shrink", 1),
-            _ => ("expire", 1),
+            1 => ("shrink", 1),
+            2 => ("expire", 1),
+            3 => ("shared_queue_size", 8 * rng.Next(3)),
+            _ => ("min_partial", rng.Next(3)),
         };
-        if (engine == "spl" && name is ("shared_queue_size" or "min_partial"))
-        {
-            // SLUB+Q alone has these.
-            return;
-        }
-
         if (isShort && name == "cpu_queue_size")
         {
             // A new array would wait for memory that nobody here gives back.

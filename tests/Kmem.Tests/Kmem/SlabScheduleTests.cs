@@ -12,17 +12,17 @@ public sealed class SlabScheduleTests
     private const int StressSchedules = 500_000;
 
     [SimTheory]
-    [InlineData("slubq")]
-    [InlineData("spl")]
-    public void Random_schedules_keep_every_invariant(string engine) => Run(engine, 1, Schedules);
+    [InlineData(SlabEngineKind.Slubq)]
+    [InlineData(SlabEngineKind.Spl)]
+    public void Random_schedules_keep_every_invariant(SlabEngineKind engine) => Run(engine, 1, Schedules);
 
     [SimTheory]
-    [InlineData("slubq")]
-    [InlineData("spl")]
+    [InlineData(SlabEngineKind.Slubq)]
+    [InlineData(SlabEngineKind.Spl)]
     [Trait("Category", "stress")]
-    public void Random_schedules_keep_every_invariant_for_long(string engine) => Run(engine, 1_000_000, StressSchedules);
+    public void Random_schedules_keep_every_invariant_for_long(SlabEngineKind engine) => Run(engine, 1_000_000, StressSchedules);
 
-    private static void Run(string engine, ulong firstSeed, int schedules)
+    private static void Run(SlabEngineKind engine, ulong firstSeed, int schedules)
     {
         long start = System.Diagnostics.Stopwatch.GetTimestamp();
         int tagged = 0;
@@ -40,7 +40,7 @@ public sealed class SlabScheduleTests
 
         double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds;
         Console.WriteLine($"{engine}: {schedules} schedules in {seconds:F1} s, {schedules / seconds:F0}/s; {tagged} objects of tagged slabs, {waited} refusals");
-        Assert.True(engine != "slubq" || tagged > schedules / 20, "the reserve was lent too rarely for the test to mean anything");
+        Assert.True(engine != SlabEngineKind.Slubq || tagged > schedules / 20, "the reserve was lent too rarely for the test to mean anything");
         Assert.True(waited > schedules / 20, "memory was short too rarely for the test to mean anything");
         IReadOnlyList<LockOrderViolation> violations = LockOrder.Violations;
         Assert.True(violations.Count == 0, violations.Count == 0 ? string.Empty : violations[^1].Text);
