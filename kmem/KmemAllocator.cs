@@ -5,7 +5,7 @@ using ZfsLite.Kmem.Spl;
 namespace ZfsLite.Kmem;
 
 /// <summary>
-/// kmem_alloc and vmem_alloc: memory from the arena. Up to 8 KiB it comes from the caches kmalloc-8 to kmalloc-8192, naturally
+/// kmem_alloc and vmem_alloc: memory from the arena. Up to 16 KiB it comes from the caches kmalloc-8 to kmalloc-16384, naturally
 /// aligned for powers of two; above that in whole pages, contiguous if they can be had at once, otherwise scattered ones
 /// mapped together. The two differ by their limits alone, which are SPL's: kmem_alloc of more than
 /// <see cref="KmemOptions.AllocWarnBytes"/> is warned of, of more than <see cref="KmemOptions.AllocMaxBytes"/> it gives null, even with
@@ -19,13 +19,9 @@ public static unsafe class KmemAllocator
     /// <param name="flags">KM_SLEEP, KM_NOSLEEP or KM_PUSHPAGE.</param>
     public static byte* Alloc(long size, KmFlags flags)
     {
-        KmemSystem system = KmemSystem.Current;
-        if ((ulong)(size - 1) < KmallocCaches.MaxSize)
-        {
-            return system.Kmalloc.For(size).Alloc(flags);
-        }
-
-        return IsTooLarge(system, size, flags) ? null : Large(system, size, flags);
+        Kthread self = Kthread.Current;
+        KmemCache? cache = KmallocCaches.Current(size);
+        return cache is not null ? cache.Alloc(flags, self) : AllocLimited(KmemSystem.Current, size, flags, self);
     }
 
     /// <summary>kmem_alloc, zero-filled.</summary>
@@ -34,14 +30,16 @@ public static unsafe class KmemAllocator
     /// <summary>Frees what Alloc or Zalloc gave. <paramref name="size"/> is the size asked for.</summary>
     public static void Free(byte* p, long size)
     {
-        KmemSystem system = KmemSystem.Current;
-        if ((ulong)(size - 1) < KmallocCaches.MaxSize)
+        Kthread self = Kthread.Current;
+        KmemCache? cache = KmallocCaches.Current(size);
+        if (cache is not null)
         {
-            system.Kmalloc.For(size).Free(p);
-            return;
+            cache.Free(p, self);
         }
-
-        FreeLarge(system, p, size);
+        else
+        {
+            FreeNoted(KmemSystem.Current, p, size, self);
+        }
     }
 
     /// <summary>Whole pages, however few.</summary>
@@ -76,13 +74,9 @@ public static unsafe class KmemAllocator
     /// <see cref="KmFlags.NoSleep"/>.</summary>
     public static byte* VmemAlloc(long size, KmFlags flags)
     {
-        KmemSystem system = KmemSystem.Current;
-        if ((ulong)(size - 1) < KmallocCaches.MaxSize)
-        {
-            return system.Kmalloc.For(size).Alloc(flags);
-        }
-
-        return Large(system, size, flags);
+        Kthread self = Kthread.Current;
+        KmemCache? cache = KmallocCaches.Current(size);
+        return cache is not null ? cache.Alloc(flags, self) : AllocNoted(KmemSystem.Current, size, flags, self);
     }
 
     /// <summary>vmem_zalloc.</summary>
@@ -99,6 +93,51 @@ public static unsafe class KmemAllocator
         }
 
         return p;
+    }
+
+    private static byte* AllocLimited(KmemSystem system, long size, KmFlags flags, Kthread self) =>
+        IsTooLarge(system, size, flags) ? null : AllocNoted(system, size, flags, self);
+
+    /// <summary>Sizes above <see cref="KmallocCaches.MaxSize"/>: the size that was asked for is noted, and a free must name it.</summary>
+    private static byte* AllocNoted(KmemSystem system, long size, KmFlags flags, Kthread self)
+    {
+        if ((ulong)(size - 1) >= KmallocCaches.MaxNotedSize)
+        {
+            return Large(system, size, flags);
+        }
+
+        byte* p = system.Kmalloc.For(size).Alloc(flags, self);
+        if (p != null)
+        {
+            Note(system, p) = (ulong)size;
+        }
+
+        return p;
+    }
+
+    private static void FreeNoted(KmemSystem system, byte* p, long size, Kthread self)
+    {
+        if ((ulong)(size - 1) >= KmallocCaches.MaxNotedSize)
+        {
+            FreeLarge(system, p, size);
+            return;
+        }
+
+        ref ulong note = ref Note(system, p);
+        if (note != (ulong)size)
+        {
+            throw new InvalidOperationException($"address 0x{(ulong)p:x} is freed with size {size}, but is no such allocation");
+        }
+
+        note = 0;
+        system.Kmalloc.For(size).Free(p, self);
+    }
+
+    /// <summary>Where the size of an object of more than two pages is noted: with its second page, which is the first page of no slab.</summary>
+    private static ref ulong Note(KmemSystem system, byte* p)
+    {
+        int page = system.Mapping.IndexOf(p) + 1;
+        return ref system.Mapping.Pages[page < system.Mapping.TotalPages ? page : 0].Data;
     }
 
     /// <summary>The limits of kmem_alloc: warns, and says whether the size is refused.</summary>

@@ -178,7 +178,9 @@ public sealed class KmemSystem
         ArgumentOutOfRangeException.ThrowIfLessThan(options.AllocMaxBytes, KmallocCaches.MaxSize);
         options.Spl.Check();
         _ = Watermarks.Compute((int)(options.ArenaBytes / ArenaMapping.PageSize), options.MinFreeBytes);
-        return s_current = new KmemSystem(options);
+        s_current = new KmemSystem(options);
+        KmallocCaches.SetCurrent(s_current.Kmalloc);
+        return s_current;
     }
 
     /// <summary>Ends kswapd and gives the arena back. What was still allocated is gone.</summary>
@@ -215,6 +217,7 @@ public sealed class KmemSystem
     private void Close()
     {
         s_current = null;
+        KmallocCaches.SetCurrent(null);
         Caches.Forget();
         if (Locked)
         {

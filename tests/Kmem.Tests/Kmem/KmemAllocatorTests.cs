@@ -51,6 +51,8 @@ public sealed unsafe class KmemAllocatorTests
     [InlineData(100, 9000)]
     [InlineData(9000, 100)]
     [InlineData(9000, 9001)]
+    [InlineData(9000, 20_000)]
+    [InlineData(20_000, 9000)]
     [InlineData(100_000, 50_000)]
     public void A_free_with_the_wrong_size_is_found_out(long size, long wrong) => KmemWorld.Run(system =>
     {
@@ -59,12 +61,30 @@ public sealed unsafe class KmemAllocatorTests
         KmemAllocator.Free(p, size);
     });
 
-    [Fact]
-    public void A_second_free_of_pages_is_found_out() => KmemWorld.Run(static system =>
+    [Theory]
+    [InlineData(9000)]
+    [InlineData(20_000)]
+    public void A_second_free_of_pages_is_found_out(long size) => KmemWorld.Run(system =>
     {
-        byte* p = KmemAllocator.Alloc(20_000, KmFlags.Sleep);
-        KmemAllocator.Free(p, 20_000);
-        _ = Assert.Throws<InvalidOperationException>(() => KmemAllocator.Free(p, 20_000));
+        byte* p = KmemAllocator.Alloc(size, KmFlags.Sleep);
+        KmemAllocator.Free(p, size);
+        _ = Assert.Throws<InvalidOperationException>(() => KmemAllocator.Free(p, size));
+    });
+
+    [Fact]
+    public void Up_to_16_KiB_an_allocation_is_served_by_a_queue() => KmemWorld.Run(static system =>
+    {
+        foreach (long size in (long[])[1, 8192, 8193, 12288, 12289, 16384])
+        {
+            KmemCache cache = system.Kmalloc.For(size);
+            Assert.InRange(cache.ObjectSize, size, size + 4095);
+            KmemAllocator.Free(KmemAllocator.Alloc(size, KmFlags.Sleep), size);
+            byte* again = KmemAllocator.Alloc(size, KmFlags.Sleep);
+            Assert.Equal(1, cache.Statistics().ObjectsAllocated);
+            KmemAllocator.Free(again, size);
+        }
+
+        Assert.Equal(0, system.LargeBytes);
     });
 
     [Theory]
