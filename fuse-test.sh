@@ -34,6 +34,8 @@ usage: ./fuse-test.sh COMMAND
   test                  format check and every test; the last line counts them
   stress [--minutes N] [--seed S]
                         N minutes (3) of parallel work with kill -9 of the daemon
+  torture kmem [--schedules N | --minutes M] [--seed S] [--engine slubq|spl|both] [--resume]
+                        random schedules of the slab engines in the simulator (1,000,000)
   bench kmem            allocators side by side; the table goes to tools/bench/results
   install, uninstall    /usr/local/bin/zfslite and the helpers of mount(8) and umount(8)
   help                  this text
@@ -227,6 +229,16 @@ cmd_stress() {
     "$ART/stress/stress" --zfslite "$ART/zfslite" "$@"
 }
 
+# torture kmem: keeps its state in artifacts, and goes on from there with --resume.
+cmd_torture() {
+    mkdir -p "$ART"
+    need_dotnet
+    say "building (Release)"
+    publish tools/torture "$ART/torture"
+    cd "$ROOT"
+    exec "$ART/torture/torture" "$@"
+}
+
 # need_library FILE PACKAGE: installs the package of a shared library that is missing.
 need_library() {
     ldconfig -p | grep -q "$1" || need_packages "$1 $2"
@@ -275,6 +287,7 @@ main() {
         demo) cmd_demo "$@" ;;
         bench) cmd_bench "$@" ;;
         stress) cmd_stress "$@" ;;
+        torture) cmd_torture "$@" ;;
         install) cmd_install ;;
         uninstall) cmd_uninstall ;;
         help | -h | --help) usage ;;

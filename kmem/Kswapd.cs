@@ -31,6 +31,9 @@ internal sealed class Kswapd : IWaitable
     {
     }
 
+    /// <summary>Has it work? A guess.</summary>
+    internal bool IsAwake => Katomic.Load(ref _awake) != 0;
+
     /// <summary>Wakes it, if it sleeps. Never waits for it.</summary>
     internal void Wake()
     {

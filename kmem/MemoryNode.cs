@@ -35,6 +35,10 @@ internal sealed class MemoryNode(PageDesc[] pages, int start, int count, Waterma
     /// <summary>Pages given back, over all time.</summary>
     internal long FreedPages { get; private set; }
 
+    /// <summary>For tests: told, by the thread that takes pages from below min and under the node's lock, the first page and how
+    /// many stay free.</summary>
+    internal Action<MemoryNode, int, int>? Watch { get; set; }
+
     /// <summary>Free blocks of an order.</summary>
     internal int Blocks(int order) => _buddy.Blocks(order);
 
@@ -63,6 +67,7 @@ internal sealed class MemoryNode(PageDesc[] pages, int start, int count, Waterma
                     pages[page].Reserve = tagged;
                     ReserveEvents++;
                     ReservePages += Math.Min(pageCount, Marks.Min - after);
+                    Watch?.Invoke(this, page, after);
                 }
             }
         }

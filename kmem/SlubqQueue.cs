@@ -19,6 +19,9 @@ internal sealed unsafe class SlubqQueue(KmemSystem system, string lockClass, int
     /// <summary>Objects that it may hold.</summary>
     internal int Size { get; private set; } = size;
 
+    /// <summary>Has it an array now? A guess.</summary>
+    internal bool HasArray => _capacity > 0;
+
     /// <summary>Takes the lock.</summary>
     internal void Enter() => _lock.Enter();
 

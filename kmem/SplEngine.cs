@@ -45,7 +45,7 @@ namespace ZfsLite.Kmem;
 /// <para>
 /// What it repeats, since it is history: slabs of several large objects, which one live object pins; headers that spoil natural
 /// alignment; a switch of threads for each mapped slab. What it mends: a growth that fails tells its waiters, who go to the emergency path
-/// at once (upstream they sat out 100 ms, for ever anew); an object that comes back wakes those whose wait has a limit; a thread
+/// at once (upstream they sat out 100 ms, for ever anew); a slab made for waiters is not reaped before one of them took from it; an object that comes back wakes those whose wait has a limit; a thread
 /// in reclaim neither waits for a reaper nor, under fstrans, for a worker that may have to reclaim; the worker takes over its first
 /// caller's place on the reserve ladder; where contiguous pages can't be had for an emergency object (an arena of fixed size stays
 /// fragmented), fstrans maps scattered ones, whose tables honour the flags here; emergency objects have no header, and take exact pages, not a power of two.
@@ -183,6 +183,11 @@ internal sealed unsafe partial class SplEngine : SlabEngine
     {
         _shared.Finish(_growth);
         ReclaimSlabs(int.MaxValue);
+        SlabEngineStats left = Statistics();
+        if (left.ObjectsTotal != 0 || left.SlabsTotal != 0)
+        {
+            throw new InvalidOperationException($"cache {Name} ends with {left.ObjectsOut} objects out of its {left.SlabsTotal} slabs");
+        }
     }
 
     /// <inheritdoc/>
@@ -277,7 +282,8 @@ internal sealed unsafe partial class SplEngine : SlabEngine
         return objects;
     }
 
-    private bool HasEmptySlab => _partialTail != null && _partialTail->InUse == 0;
+    /// <summary>There is an empty slab, and nobody waits for just that one. The lock is held.</summary>
+    private bool HasEmptySlab => _partialTail != null && _partialTail->InUse == 0 && (_expecting == 0 || _partialHead != _partialTail);
 
     /// <summary>Takes an object from the first partial slab. There is one; the lock is held.</summary>
     private byte* TakeObject()

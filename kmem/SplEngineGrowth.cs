@@ -17,6 +17,10 @@ internal sealed unsafe partial class SplEngine
     private bool _growing;
     private bool _deadlocked;
 
+    /// <summary>Threads that wait for a growth. While there are any, the last slab with free objects is not reclaimed: whoever made
+    /// it made it for them, and they may be slower than kswapd, every time anew.</summary>
+    private int _expecting;
+
     private enum GrowStep
     {
         /// <summary>Look at the slabs again.</summary>
@@ -34,6 +38,9 @@ internal sealed unsafe partial class SplEngine
 
     /// <summary>KMC_BIT_DEADLOCKED. A guess.</summary>
     internal bool IsDeadlocked => _deadlocked;
+
+    /// <summary>Growths that failed, over all time. A guess.</summary>
+    internal long FailedGrowths { get; private set; }
 
     /// <inheritdoc/>
     internal override byte* Grow(KmFlags flags, Kthread self)
@@ -74,7 +81,12 @@ internal sealed unsafe partial class SplEngine
                 }
             }
 
-            GrowStep step = reclaiming ? GrowStep.Emergency : GrowInWorker(flags, self);
+            GrowStep step = reclaiming ? GrowStep.Emergency : GrowInWorker(flags, self, out obj);
+            if (obj != null)
+            {
+                return obj;
+            }
+
             if (step == GrowStep.Emergency)
             {
                 obj = NewEmergency(gfp, self);
@@ -104,16 +116,35 @@ internal sealed unsafe partial class SplEngine
     }
 
     /// <summary>Starts a growth unless one is under way, and waits for its end, an object given back, or its own patience's.</summary>
-    private GrowStep GrowInWorker(KmFlags flags, Kthread self)
+    /// <param name="flags">The caller's.</param>
+    /// <param name="self">The caller.</param>
+    /// <param name="obj">An object, if there was one at the end of it; or null.</param>
+    private GrowStep GrowInWorker(KmFlags flags, Kthread self, out byte* obj)
     {
         _shared.EnsureQueue();
+        GrowStep step = GrowStep.Again;
         _lock.Enter();
-        if (_partialHead != null)
+        if (_partialHead == null)
         {
-            _lock.Exit();
-            return GrowStep.Again;
+            _expecting++;
+            step = AwaitGrowth(flags, self);
+            _expecting--;
         }
 
+        obj = _partialHead != null ? TakeObject() : null;
+        bool trim = HasEmptySlab;
+        _lock.Exit();
+        if (trim)
+        {
+            ReclaimSlabs(int.MaxValue);
+        }
+
+        return step;
+    }
+
+    /// <summary>The lock is held.</summary>
+    private GrowStep AwaitGrowth(KmFlags flags, Kthread self)
+    {
         if (!_growing)
         {
             _growing = true;
@@ -123,23 +154,22 @@ internal sealed unsafe partial class SplEngine
         }
 
         long mine = _growthNumber;
-        GrowStep step = GrowStep.Again;
         if (_rules.Emergency && _deadlocked)
         {
-            step = GrowStep.Emergency;
+            return GrowStep.Emergency;
         }
-        else if (!WaitForGrowth(mine))
+
+        if (!WaitForGrowth(mine))
         {
             _deadlocked = true;
             _deadlocks++;
         }
         else if (_failedGrowth == mine)
         {
-            step = _rules.Emergency ? GrowStep.Emergency : GrowStep.Failed;
+            return _rules.Emergency ? GrowStep.Emergency : GrowStep.Failed;
         }
 
-        _lock.Exit();
-        return step;
+        return GrowStep.Again;
     }
 
     /// <summary>Waits for the end of a growth. The lock is held. False: the time is up and it still goes on.</summary>
@@ -219,6 +249,7 @@ internal sealed unsafe partial class SplEngine
         else
         {
             _failedGrowth = _growthNumber;
+            FailedGrowths++;
         }
 
         _grower = null;

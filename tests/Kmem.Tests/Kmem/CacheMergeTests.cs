@@ -104,7 +104,7 @@ public sealed unsafe class CacheMergeTests
             {
                 KmemWorld.Parallel(4, me =>
                 {
-                    var rng = new KmemWorld.Rng((ulong)me + 7);
+                    var rng = new SeededRandom((ulong)me + 7);
                     for (int i = 0; i < 12; i++)
                     {
                         KmemCache cache = KmemCache.Create($"c{rng.Next(3)}", 1000);

@@ -82,7 +82,7 @@ public sealed unsafe class FaultsA7
             }
 
             Assert.InRange(SplWorld.Engine(cache).EmergencyHeight, 8, 12);
-            var rng = new KmemWorld.Rng(3);
+            var rng = new SeededRandom(3);
             while (live.Count > 0)
             {
                 int i = rng.Next(live.Count);

@@ -26,7 +26,7 @@ public sealed unsafe class KmemAllocatorTests
     public void Random_sizes_keep_every_byte() => KmemWorld.Run(static system =>
     {
         var model = new ObjectModel();
-        var rng = new KmemWorld.Rng(7);
+        var rng = new SeededRandom(7);
         for (int i = 0; i < 3000; i++)
         {
             if (rng.Next(100) < 55 && model.Count < 300)

@@ -34,7 +34,7 @@ public sealed unsafe class KmemCacheTests
         {
             KmemCache cache = KmemCache.Create("model", size);
             var model = new ObjectModel();
-            var rng = new KmemWorld.Rng((ulong)size);
+            var rng = new SeededRandom((ulong)size);
             int most = Math.Min(2000, 6 * KmemWorld.MiB / size);
             for (int i = 0; i < 4000; i++)
             {

@@ -93,7 +93,7 @@ public sealed unsafe class KmemScheduleTests
 
     private static void Fighter(int me, KmemCache buffers, KmemCache small)
     {
-        var rng = new KmemWorld.Rng((ulong)me + 1);
+        var rng = new SeededRandom((ulong)me + 1);
         var live = new nint[6];
         for (int i = 0; i < 40; i++)
         {

@@ -129,7 +129,7 @@ public sealed unsafe class KmemTunablesTests
                 string[] names = ["cpu_queue_size", "shared_queue_size", "alien_queue_size", "min_partial", "expire", "shrink"];
                 KmemWorld.Parallel(4, me =>
                 {
-                    var rng = new KmemWorld.Rng((ulong)me + 1);
+                    var rng = new SeededRandom((ulong)me + 1);
                     var live = new nint[12];
                     for (int i = 0; i < 40; i++)
                     {

@@ -108,18 +108,4 @@ internal static class KmemWorld
             Kthread.Sleep(1_000_000);
         }
     }
-
-    /// <summary>A small generator that is the same everywhere.</summary>
-    internal sealed class Rng(ulong seed)
-    {
-        private ulong _state = (seed * 0x9E3779B97F4A7C15) + 1;
-
-        internal int Next(int bound)
-        {
-            _state ^= _state << 13;
-            _state ^= _state >> 7;
-            _state ^= _state << 17;
-            return (int)(_state % (uint)bound);
-        }
-    }
 }

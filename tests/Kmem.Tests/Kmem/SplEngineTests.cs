@@ -366,7 +366,7 @@ public sealed unsafe class SplEngineTests
         {
             KmemCache cache = KmemCache.Create("model", size, 8, null, null, flags);
             var model = new ObjectModel();
-            var rng = new KmemWorld.Rng((ulong)size + (ulong)flags);
+            var rng = new SeededRandom((ulong)size + (ulong)flags);
             for (int i = 0; i < 1200; i++)
             {
                 if (rng.Next(100) < (i / 300 % 2 == 0 ? 70 : 30) && model.Count < 30)
@@ -400,7 +400,7 @@ public sealed unsafe class SplEngineTests
         var pages = new PageDesc[5000];
         var tree = new SplEngineTree(pages);
         var model = new SortedSet<int>();
-        var rng = new KmemWorld.Rng(7);
+        var rng = new SeededRandom(7);
         for (int i = 0; i < 20_000; i++)
         {
             int page = rng.Next(pages.Length);
@@ -427,6 +427,29 @@ public sealed unsafe class SplEngineTests
             }
         }
     }
+
+    /// <summary>A thread slower than the reaper would ask for a slab for ever.</summary>
+    [SimFact]
+    public void A_slab_made_for_a_waiter_is_not_reaped_before_he_has_taken_from_it() => Backends.Run(
+        static () =>
+        {
+            KmemSystem system = KmemSystem.Init(SplWorld.Options());
+            KmemCache cache = SplWorld.Cache("made");
+            var taker = new SplWorld.Taker("taker", cache, KmFlags.Sleep);
+            while (!taker.Has)
+            {
+                SplWorld.Engine(cache).Shrink();
+                Kthread.Yield();
+            }
+
+            Assert.Equal(1, system.Vmalloc.Total);
+            taker.End();
+            SplWorld.Engine(cache).Shrink();
+            Assert.Equal(0, cache.Statistics().SlabsTotal);
+            cache.Destroy();
+            KmemSystem.Shutdown();
+        },
+        seeds: 200);
 
     [Fact]
     public void Growing_and_emergency_objects_allocate_nothing_on_the_gc_heap() => KmemWorld.Run(

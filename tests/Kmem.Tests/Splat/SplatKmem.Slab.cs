@@ -30,7 +30,7 @@ public sealed unsafe partial class SplatKmem
     public void T0105_slab_small(string engine) => KmemWorld.Run(
         system =>
         {
-            var rng = new KmemWorld.Rng(0x105);
+            var rng = new SeededRandom(0x105);
             for (int round = 0; round < 100; round++)
             {
                 KmemCacheFlags flags = s_kinds[rng.Next(s_kinds.Length)] | Rare(rng);
@@ -47,7 +47,7 @@ public sealed unsafe partial class SplatKmem
     public void T0106_slab_large(string engine) => KmemWorld.Run(
         system =>
         {
-            var rng = new KmemWorld.Rng(0x106);
+            var rng = new SeededRandom(0x106);
             for (int round = 0; round < 100; round++)
             {
                 int kind = rng.Next(s_kinds.Length);
@@ -66,7 +66,7 @@ public sealed unsafe partial class SplatKmem
     public void T0107_slab_align(string engine) => KmemWorld.Run(
         system =>
         {
-            var rng = new KmemWorld.Rng(0x107);
+            var rng = new SeededRandom(0x107);
             for (int align = 8; align <= PageSize; align *= 2)
             {
                 CacheLife(engine, 32 + rng.Next(SizeMax - 31), align, KmemCacheFlags.None);
@@ -229,7 +229,7 @@ public sealed unsafe partial class SplatKmem
 
     private static (long Alloc, long Free) Sizes(KmemSystem system) => (system.LargeBytes, system.FreeBytes);
 
-    private static KmemCacheFlags Rare(KmemWorld.Rng rng) =>
+    private static KmemCacheFlags Rare(SeededRandom rng) =>
         (rng.Next(10) == 0 ? KmemCacheFlags.OffSlab : 0) | (rng.Next(10) == 0 ? KmemCacheFlags.NoEmergency : 0);
 
     /// <summary>The life of a cache: four slabs full of objects, constructed, filled, checked, destructed, and nothing left.</summary>

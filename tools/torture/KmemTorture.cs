@@ -1,0 +1,183 @@
+using System.Diagnostics;
+
+namespace ZfsLite.Torture;
+
+/// <summary>
+/// A long run: the seeds are cut into orders of some hundred schedules, which worker processes take one by one; the state is saved as
+/// orders end, in the order of their seeds, at most once a second. What a kill loses is what the workers were at.
+/// </summary>
+internal sealed class KmemTorture : IDisposable
+{
+    private const int OrderSeeds = 200;
+    private const long SaveMs = 1000;
+
+    private readonly TortureSettings _settings;
+    private readonly object _lock = new();
+    private readonly TortureState _state;
+    private readonly double _secondsBefore;
+    private readonly Dictionary<string, SlabCounts> _counts;
+    private readonly SortedDictionary<ulong, Block> _blocks = [];
+    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private readonly List<TortureProcess> _processes = [];
+    private ulong _nextBlock;
+    private long _begun;
+    private long _savedAtMs = -SaveMs;
+    private bool _stop;
+
+    internal KmemTorture(TortureSettings settings, TortureState? state)
+    {
+        _settings = settings;
+        _state = state ?? new TortureState
+        {
+            Engines = [.. settings.Engines.Select(static e => e.ToString().ToLowerInvariant())],
+            FirstSeed = settings.FirstSeed,
+            NextSeed = settings.FirstSeed,
+            Schedules = settings.Schedules,
+            Counts = new Dictionary<string, Dictionary<string, long>>(StringComparer.Ordinal),
+        };
+        _state.Failure = null;
+        _secondsBefore = _state.Seconds;
+        _counts = _state.Engines.ToDictionary(
+            static e => e,
+            e => SlabCounts.FromNames(_state.Counts.GetValueOrDefault(e) ?? []),
+            StringComparer.Ordinal);
+        _nextBlock = _state.NextSeed;
+    }
+
+    /// <summary>What it has come to.</summary>
+    internal TortureState State => _state;
+
+    /// <summary>Schedules begun in this part of the run. A guess.</summary>
+    internal long Begun => Interlocked.Read(ref _begun);
+
+    /// <summary>Schedules done, over all parts.</summary>
+    internal long Done => (long)(_state.NextSeed - _state.FirstSeed) * _state.Engines.Length;
+
+    /// <summary>Time of this part.</summary>
+    internal TimeSpan Elapsed => _clock.Elapsed;
+
+    /// <summary>Is everything done that was asked for?</summary>
+    internal bool IsComplete => _state.NextSeed >= _settings.EndSeed;
+
+    /// <summary>The sums of an engine.</summary>
+    internal SlabCounts Counts(string engine) => _counts[engine];
+
+    /// <summary>Starts the workers; the task ends with them.</summary>
+    internal Task Start()
+    {
+        var threads = new Task[_settings.Workers];
+        for (int i = 0; i < threads.Length; i++)
+        {
+            var process = new TortureProcess(i);
+            _processes.Add(process);
+            threads[i] = Task.Factory.StartNew(() => Work(process), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }
+
+        return Task.WhenAll(threads);
+    }
+
+    /// <summary>Takes no new orders.</summary>
+    internal void Stop()
+    {
+        lock (_lock)
+        {
+            _stop = true;
+        }
+    }
+
+    /// <summary>Writes the state.</summary>
+    internal void Save()
+    {
+        lock (_lock)
+        {
+            _state.Seconds = _secondsBefore + _clock.Elapsed.TotalSeconds;
+            foreach ((string engine, SlabCounts counts) in _counts)
+            {
+                _state.Counts[engine] = counts.ToNames();
+            }
+
+            _state.Write(_settings.StateFile);
+            _savedAtMs = _clock.ElapsedMilliseconds;
+        }
+    }
+
+    /// <summary>Ends the workers.</summary>
+    public void Dispose() => _processes.ForEach(static p => p.Dispose());
+
+    private void Work(TortureProcess process)
+    {
+        while (Take() is { } order)
+        {
+            (SlabCounts? counts, TortureFailure? failure) = process.Run(order, () => Interlocked.Increment(ref _begun));
+            if (counts is null)
+            {
+                lock (_lock)
+                {
+                    _state.Failure ??= failure;
+                    _stop = true;
+                }
+
+                return;
+            }
+
+            Add(order, counts);
+        }
+    }
+
+    private TortureOrder? Take()
+    {
+        lock (_lock)
+        {
+            if (_stop || (_settings.Time is { } time && _clock.Elapsed >= time))
+            {
+                return null;
+            }
+
+            Block? block = _blocks.Values.FirstOrDefault(b => b.Ordered < _state.Engines.Length);
+            if (block is null)
+            {
+                if (_nextBlock >= _settings.EndSeed)
+                {
+                    return null;
+                }
+
+                block = new Block(_nextBlock, (int)Math.Min(OrderSeeds, _settings.EndSeed - _nextBlock));
+                _blocks.Add(_nextBlock, block);
+                _nextBlock += (ulong)block.Count;
+            }
+
+            return new TortureOrder(_state.Engines[block.Ordered++], block.First, block.Count, _settings.Plant, _settings.PlantSeed);
+        }
+    }
+
+    private void Add(TortureOrder order, SlabCounts counts)
+    {
+        lock (_lock)
+        {
+            _blocks[order.First].Results.Add((order.Engine, counts));
+            while (_blocks.TryGetValue(_state.NextSeed, out Block? block) && block.Results.Count == _state.Engines.Length)
+            {
+                block.Results.ForEach(r => _counts[r.Engine].Add(r.Counts));
+                _blocks.Remove(block.First);
+                _state.NextSeed += (ulong)block.Count;
+            }
+
+            if (_clock.ElapsedMilliseconds - _savedAtMs >= SaveMs)
+            {
+                Save();
+            }
+        }
+    }
+
+    /// <summary>The same seeds for every engine.</summary>
+    private sealed class Block(ulong first, int count)
+    {
+        internal ulong First => first;
+
+        internal int Count => count;
+
+        internal int Ordered { get; set; }
+
+        internal List<(string Engine, SlabCounts Counts)> Results { get; } = [];
+    }
+}

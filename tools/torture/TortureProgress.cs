@@ -1,0 +1,79 @@
+using System.Globalization;
+using System.Text;
+using Spectre.Console;
+
+namespace ZfsLite.Torture;
+
+/// <summary>What is shown while it runs, and at the end.</summary>
+internal static class TortureProgress
+{
+    private const int LineMs = 10_000;
+    private const int BarMs = 200;
+
+    /// <summary>Shows progress until the workers have ended: a bar on a terminal, a line now and then elsewhere.</summary>
+    internal static void Watch(KmemTorture torture, TortureSettings settings, Task workers)
+    {
+        if (!AnsiConsole.Profile.Capabilities.Interactive || Console.IsOutputRedirected)
+        {
+            while (!workers.Wait(LineMs))
+            {
+                Console.WriteLine("  " + Line(torture));
+            }
+
+            return;
+        }
+
+        long before = torture.Done;
+        AnsiConsole.Progress().HideCompleted(true).Start(context =>
+        {
+            double most = settings.Schedules ?? settings.Time!.Value.TotalSeconds;
+            ProgressTask bar = context.AddTask("schedules", maxValue: most);
+            while (!workers.Wait(BarMs))
+            {
+                bar.Description = Line(torture);
+                bar.Value = settings.Schedules is null ? torture.Elapsed.TotalSeconds : before + torture.Begun;
+            }
+        });
+    }
+
+    /// <summary>The counts.</summary>
+    internal static void Print(KmemTorture torture, TortureSettings settings)
+    {
+        var table = new Table().Border(TableBorder.Rounded).AddColumn("torture kmem");
+        string[] engines = torture.State.Engines;
+        foreach (string engine in engines)
+        {
+            table.AddColumn(new TableColumn(engine).RightAligned());
+        }
+
+        foreach (SlabCount what in Enum.GetValues<SlabCount>())
+        {
+            table.AddRow([new Text(Words(what)), .. engines.Select(e => new Text(torture.Counts(e)[what].ToString("N0", CultureInfo.InvariantCulture)))]);
+        }
+
+        AnsiConsole.Write(table);
+        Console.WriteLine(
+            $"seeds {torture.State.FirstSeed} to {torture.State.NextSeed - 1}, {torture.Done:N0} schedules in {torture.State.Seconds:0} s ({torture.Done / Math.Max(torture.State.Seconds, 0.001):N0}/s), "
+            + $"state in {settings.StateFile}");
+    }
+
+    private static string Line(KmemTorture torture)
+    {
+        double seconds = torture.Elapsed.TotalSeconds;
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{torture.Done:N0} done, {torture.Begun / seconds:N0}/s, next seed {torture.State.NextSeed}");
+    }
+
+    /// <summary>GrowthDeadlocks as "growth deadlocks".</summary>
+    private static string Words(SlabCount what)
+    {
+        var text = new StringBuilder();
+        foreach (char c in what.ToString())
+        {
+            text.Append(text.Length > 0 && char.IsUpper(c) ? " " : string.Empty).Append(char.ToLowerInvariant(c));
+        }
+
+        return text.ToString();
+    }
+}

@@ -1,0 +1,76 @@
+using System.Reflection;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace ZfsLite.Torture;
+
+/// <summary>How far a run has come: a small file, replaced at one stroke, so that a kill leaves the old one or the new one.</summary>
+internal sealed record TortureState
+{
+    private static readonly JsonSerializerOptions s_json = new()
+    {
+        WriteIndented = true,
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        DefaultIgnoreCondition = JsonIgnoreCondition.Never,
+    };
+
+    public string Torture { get; init; } = "kmem";
+
+    public required string[] Engines { get; init; }
+
+    public required ulong FirstSeed { get; init; }
+
+    /// <summary>All seeds before it are done, on every engine, and are in the counts.</summary>
+    public ulong NextSeed { get; set; }
+
+    /// <summary>Schedules asked for in all; null: no end.</summary>
+    public long? Schedules { get; init; }
+
+    /// <summary>Commit and build that it ran on: counts of different ones are not added up.</summary>
+    public string Build { get; init; } = CurrentBuild();
+
+    /// <summary>Time spent, over all parts of the run.</summary>
+    public double Seconds { get; set; }
+
+    public TortureFailure? Failure { get; set; }
+
+    /// <summary>Sums by engine.</summary>
+    public required Dictionary<string, Dictionary<string, long>> Counts { get; init; }
+
+    /// <summary>Commit and the identities of what is under test and of the tool, which change with their code.</summary>
+    internal static string CurrentBuild()
+    {
+        Assembly tool = typeof(TortureState).Assembly;
+        string version = tool.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "?";
+        string commit = version.Contains('+', StringComparison.Ordinal) ? version[(version.IndexOf('+', StringComparison.Ordinal) + 1)..] : version;
+        return $"{commit} kmem {Id(typeof(Kmem.KmemSystem).Assembly)} torture {Id(tool)}";
+    }
+
+    /// <summary>Reads a file; null: there is none.</summary>
+    /// <exception cref="InvalidDataException">It is no state.</exception>
+    internal static TortureState? Read(string path)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<TortureState>(File.ReadAllText(path), s_json) ?? throw new InvalidDataException($"{path} is empty");
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException($"{path} is no state of a torture run: {e.Message}");
+        }
+    }
+
+    internal void Write(string path)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        string fresh = path + ".new";
+        File.WriteAllText(fresh, JsonSerializer.Serialize(this, s_json));
+        File.Move(fresh, path, overwrite: true);
+    }
+
+    private static string Id(Assembly assembly) => assembly.ManifestModule.ModuleVersionId.ToString("N")[..12];
+}

@@ -1,0 +1,74 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+
+namespace ZfsLite.Torture;
+
+/// <summary>
+/// The other side of <see cref="TortureProcess"/>: reads orders, one on a line, and runs them. It answers each schedule with
+/// "s SEED" when it begins, and an order with "c COUNTS" or "f FAILURE" when it ends. It ends when there is nobody to read from.
+/// </summary>
+internal static class TortureWorker
+{
+    internal const string Verb = "kmem-worker";
+
+    /// <summary>Serves; returns the exit code.</summary>
+    internal static int Run(int cpu)
+    {
+        // Before the simulator, which keeps all its threads on the processor that it finds itself on.
+        Pin(cpu);
+
+        // A Ctrl-C is for whoever gives the orders.
+        using PosixSignalRegistration ignored = PosixSignalRegistration.Create(PosixSignal.SIGINT, static c => c.Cancel = true);
+        using var output = new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true };
+        try
+        {
+            while (Console.In.ReadLine() is { } line)
+            {
+                output.WriteLine(Serve(TortureOrder.Parse(line), output));
+            }
+        }
+        catch (IOException)
+        {
+            // Nobody listens any more.
+        }
+
+        return 0;
+    }
+
+    private static void Pin(int cpu)
+    {
+        using var self = Process.GetCurrentProcess();
+        long mask = self.ProcessorAffinity;
+        int[] allowed = [.. Enumerable.Range(0, 64).Where(i => (mask >> i & 1) != 0)];
+        self.ProcessorAffinity = (nint)(1L << allowed[cpu % allowed.Length]);
+    }
+
+    private static string Serve(TortureOrder order, TextWriter output)
+    {
+        var counts = new SlabCounts();
+        LockOrder.Reset();
+        SlabEngineKind engine = Enum.Parse<SlabEngineKind>(order.Engine, ignoreCase: true);
+        for (ulong seed = order.First; seed < order.First + (ulong)order.Count; seed++)
+        {
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"s {seed}"));
+            string? text = SlabSchedule.Run(engine, seed, counts, seed == order.PlantSeed ? order.Plant : SlabFault.None);
+            if (text is not null)
+            {
+                return Fail(new TortureFailure(order.Engine, seed, 1, text));
+            }
+
+            if (LockOrder.Violations is [{ } violation, ..])
+            {
+                return Fail(new TortureFailure(order.Engine, order.First, (long)(seed - order.First) + 1, violation.Text));
+            }
+        }
+
+        return "c " + JsonSerializer.Serialize(counts.ToNames());
+    }
+
+    private static string Fail(TortureFailure failure) => "f " + JsonSerializer.Serialize(failure);
+}
