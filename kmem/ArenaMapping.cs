@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Kmem;
@@ -30,8 +31,7 @@ internal sealed unsafe class ArenaMapping
     private ArenaMapping(long arenaBytes)
     {
         ArenaPages = (int)(arenaBytes >> PageShift);
-        WindowPages = 1 << (int)Math.Max(12, Math.Ceiling(Math.Log2(ArenaPages)) + 1);
-
+        WindowPages = WindowPagesFor(ArenaPages);
         WindowStart = (ArenaPages + AlignPages - 1) & -AlignPages;
         TotalPages = WindowStart + WindowPages;
         Pages = new PageDesc[TotalPages];
@@ -51,6 +51,13 @@ internal sealed unsafe class ArenaMapping
 
         Base = Reserve();
         MapRun(0, 0, ArenaPages);
+    }
+
+    /// <summary>What describes the pages of an arena and its window, bytes of the managed heap.</summary>
+    internal static long DescriptorBytes(long arenaBytes)
+    {
+        int pages = (int)(arenaBytes >> PageShift);
+        return (long)(pages + AlignPages + WindowPagesFor(pages)) * (Unsafe.SizeOf<PageDesc>() + (BitWordsPerPage * sizeof(ulong)));
     }
 
     /// <summary>First byte of the arena.</summary>
@@ -182,4 +189,6 @@ internal sealed unsafe class ArenaMapping
         _ = PosixMemory.Munmap(_reserved, _reservedBytes);
         _ = PosixMemory.Close(_fd);
     }
+
+    private static int WindowPagesFor(int arenaPages) => 1 << (int)Math.Max(12, Math.Ceiling(Math.Log2(arenaPages)) + 1);
 }

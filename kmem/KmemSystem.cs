@@ -152,6 +152,10 @@ public sealed class KmemSystem
     /// <summary>Bytes of allocations made straight from pages.</summary>
     internal long LargeBytes;
 
+    /// <summary>What the descriptors of an arena's pages take on the managed heap, bytes: a limit of that heap has to leave room for
+    /// them. Pages that are never used leave theirs untouched.</summary>
+    public static long DescriptorBytes(long arenaBytes) => ArenaMapping.DescriptorBytes(arenaBytes);
+
     /// <summary>Sets up the arena. Once per process; tests may shut down and start again.</summary>
     public static KmemSystem Init(KmemOptions options)
     {

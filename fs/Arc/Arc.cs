@@ -27,7 +27,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
     private const int LockCount = 256;
     private const long PromoteNs = 62_000_000;
     private const int FreeMax = 4096;
-    private const long ManagedMaxDefault = 64L << 20;
+    private const long ManagedMaxDefault = 48L << 20;
 
     // Block sizes of which the sync path has a reserve, and how many. See SyncPool.
     private const int LargeSyncBlock = 16384;
@@ -113,7 +113,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
     /// <summary>The sync path has taken half of a reserve, or more: time to write out what it has begun.</summary>
     internal bool ReserveIsLow => DirtyRecords.IsLow || _largeBlocks is { IsLow: true } || _smallBlocks is { IsLow: true };
 
-    /// <summary>Bytes of the managed heap that entries and dnodes take: they lie beside the arena.</summary>
+    /// <summary>Bytes of the managed heap that entries, dnodes and znodes take: they lie beside the arena.</summary>
     internal long ManagedBytes => Katomic.Load(ref _managed);
 
     /// <summary>Above this, a new entry has others evicted first, however small their blocks are.</summary>

@@ -108,8 +108,10 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
             Report(request, e);
             Answer(request, e.Errno == Errno.ECKSUM ? Errno.EIO : e.Errno);
         }
-        catch (Exception e) when (e is not SimAbortException)
+        catch (Exception e) when (e is not SimAbortException and not OutOfMemoryException && !Kthread.Current.HoldsLocks)
         {
+            // An error that was not foreseen spoils one request. One that has left a lock taken, or that may have struck anywhere (the
+            // managed heap is at its end), ends the daemon: a mount that is gone loses less than one that hangs.
             Report(request, e);
             Answer(request, Errno.EIO);
         }

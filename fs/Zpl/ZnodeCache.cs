@@ -17,6 +17,10 @@ namespace ZfsLite.Fs;
 public sealed unsafe partial class ZnodeCache : IShrinker
 {
     private const int InitialBuckets = 1024;
+    private const int FreeMax = 4096;
+
+    /// <summary>A znode on the managed heap, bytes: the object, its locks, its share of the table; counted by the ARC.</summary>
+    internal const int ManagedBytes = 512;
 
     private readonly Zfsvfs _owner;
     private readonly Objset _os;
@@ -30,6 +34,7 @@ public sealed unsafe partial class ZnodeCache : IShrinker
     private Znode? _dirtyHead;
     private Znode? _dirtyTail;
     private int _count;
+    private int _freeCount;
     private int _lruCount;
     private int _dirtyCount;
     private ulong _evictedTxg;
@@ -116,11 +121,13 @@ public sealed unsafe partial class ZnodeCache : IShrinker
         {
             _free = z.ListNext;
             z.ListNext = null;
+            _freeCount--;
         }
 
         _mutex.Exit();
         z ??= new Znode();
         z.Memory = (ZnodeMemory*)_memory.Alloc(DmuTx.CurrentAllocFlags);
+        _os.Spa.Arc.CountManaged(ManagedBytes);
         *z.Memory = default;
         return z;
     }
@@ -131,6 +138,7 @@ public sealed unsafe partial class ZnodeCache : IShrinker
         if (z is not null)
         {
             _memory.Free((byte*)z.Memory);
+            _os.Spa.Arc.CountManaged(-ManagedBytes);
             z.Memory = null;
             z.Dnode = null;
             z.State = ZnodeState.Free;
@@ -138,8 +146,13 @@ public sealed unsafe partial class ZnodeCache : IShrinker
             z.LastTxg = 0;
             z.Loader = null;
             _mutex.Enter();
-            z.ListNext = _free;
-            _free = z;
+            if (_freeCount < FreeMax)
+            {
+                z.ListNext = _free;
+                _free = z;
+                _freeCount++;
+            }
+
             _mutex.Exit();
         }
     }

@@ -14,6 +14,9 @@ public sealed partial class Kthread
     /// <summary>How many locks, pseudo-locks included, the thread holds.</summary>
     internal int HeldCount => _heldCount;
 
+    /// <summary>Does the thread hold a lock? Exact in the thread itself.</summary>
+    public bool HoldsLocks => _heldCount != 0;
+
     /// <summary>The locks the thread holds now, oldest first: a racy snapshot for reports.</summary>
     public IEnumerable<IWaitable> HeldLocks()
     {

@@ -13,6 +13,43 @@ public class FuseWireTests
 {
     private const int Seeds = 20;
 
+    private static void EndsTheDaemon(bool leaves) => Backends.Run(() =>
+    {
+        Action<Kthread, Exception>? before = Kthread.UnhandledException;
+        Exception? ended = null;
+        Kthread.UnhandledException = (_, e) => Katomic.Store(ref ended, e);
+        try
+        {
+            var fs = new MemFs();
+            using var client = new FuseClient(fs);
+            ulong file = client.CreateFile("f");
+            var left = new Kmutex("test_left");
+            fs.OnRead = () =>
+            {
+                if (!leaves)
+                {
+                    throw new InsufficientMemoryException("by order of the test");
+                }
+
+                left.Enter();
+                throw new InvalidOperationException("by order of the test");
+            };
+            ulong read = client.Send(FuseOpcode.Read, file, ReadBody(0, 10));
+            for (int i = 0; i < 2000 && Katomic.Load(ref ended) is null; i++)
+            {
+                Kthread.Sleep(5_000_000);
+            }
+
+            Assert.Equal("by order of the test", ended?.Message);
+            Assert.False(client.HasReply(read));
+            fs.OnRead = null;
+        }
+        finally
+        {
+            Kthread.UnhandledException = before;
+        }
+    });
+
     private static uint Word(byte[] body, int at) => BitConverter.ToUInt32(body, at);
 
     private static byte[] Pattern(int length)
@@ -309,6 +346,12 @@ public class FuseWireTests
         fs.OnRead = null;
         Assert.Equal(0, client.Call(FuseOpcode.Read, file, ReadBody(0, 10)).Error);
     }, Seeds);
+
+    [OsFact]
+    public void An_exception_that_leaves_a_lock_taken_ends_the_daemon() => EndsTheDaemon(leaves: true);
+
+    [OsFact]
+    public void A_managed_heap_at_its_end_ends_the_daemon() => EndsTheDaemon(leaves: false);
 
     [Theory]
     [InlineData(64)]

@@ -28,6 +28,17 @@ public sealed class CliMountTests : IDisposable
     }
 
     [FuseFact]
+    public void What_a_daemon_in_the_background_reports_is_in_its_log()
+    {
+        _m.Create();
+        _m.Mount("-d");
+        File.WriteAllText(_m.Mnt + "/traced", "x");
+        _m.Unmount();
+        string log = File.ReadAllText(Assert.Single(Directory.GetFiles(_m.Files.RunDir, "tank-*.log")));
+        Assert.Contains("Create", log, StringComparison.Ordinal);
+    }
+
+    [FuseFact]
     public void The_pool_is_closed_when_unmount_returns()
     {
         _m.Create();

@@ -13,6 +13,7 @@ public sealed class ManagedSizeTests
     {
         Assert.InRange(SizeOf(static () => new Dbuf()), 1, Arc.DbufCharge);
         Assert.InRange(SizeOf(static () => new Dnode()), 1, Dnode.ManagedBytes);
+        Assert.InRange(SizeOf(static () => new Znode()), 1, ZnodeCache.ManagedBytes);
         Assert.InRange(SizeOf(static () => new Dnode()) + SizeOf(static () => new DnodeChange()), 1, Dnode.ManagedBytes);
     }
 

@@ -1,7 +1,9 @@
 using System.Collections;
 using System.Globalization;
+using Mono.Unix;
 using ZfsLite.Cli.Posix;
 using ZfsLite.Fs;
+using ZfsLite.Kmem;
 
 namespace ZfsLite.Cli;
 
@@ -10,7 +12,8 @@ internal static class DaemonProcess
 {
     private const string ExecVariable = "ZFSLITE_EXEC";
 
-    /// <summary>Most that the managed heap may take, bytes: data lives in the arena, and arena plus 150 MiB is the promise.</summary>
+    /// <summary>Most that the managed heap may take beside the descriptors of the arena's pages, bytes: data lives in the arena, and
+    /// arena plus 150 MiB is the promise. The caches stop at half of it (Arc.ManagedMaxBytes).</summary>
     private const long HeapBytesMax = 96L << 20;
 
     /// <summary>
@@ -40,7 +43,7 @@ internal static class DaemonProcess
         }
 
         environment[ExecVariable] = "1";
-        environment["DOTNET_GCHeapHardLimit"] = HeapBytesMax.ToString("x", CultureInfo.InvariantCulture);
+        environment["DOTNET_GCHeapHardLimit"] = (HeapBytesMax + KmemSystem.DescriptorBytes(settings.MemoryBytes)).ToString("x", CultureInfo.InvariantCulture);
         environment["DOTNET_GCgen0size"] = (4 << 20).ToString("x", CultureInfo.InvariantCulture);
         environment["DOTNET_GCConserveMemory"] = "5";
         environment["DOTNET_gcConcurrent"] = "0";
@@ -48,6 +51,12 @@ internal static class DaemonProcess
         int errno = Native.Exec(program, [program, .. arguments, .. settings.DaemonArguments()], [.. environment.Select(e => $"{e.Key}={e.Value}")]);
         throw new CliException($"{program} cannot be started again: {Native.Error(errno)}");
     }
+
+    /// <summary>Where the daemon reports to. In the background: file descriptor 2 whatever it is, which is the log from
+    /// <see cref="Ready"/> on; the console's own writer would keep what it was before.</summary>
+    internal static TextWriter Log(CommandIo io) => IsBackground
+        ? TextWriter.Synchronized(new StreamWriter(new UnixStream(2, ownsHandle: false)) { AutoFlush = true })
+        : TextWriter.Synchronized(io.Error);
 
     /// <summary>Says that the mount is usable: a line for a person, or the ready line for the process that waits in the foreground.</summary>
     internal static void Ready(CommandIo io, string text, string pool)

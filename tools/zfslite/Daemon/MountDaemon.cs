@@ -21,7 +21,7 @@ internal sealed class MountDaemon : IPoolCommands
     /// </summary>
     private const long BytesPerUnusedZnode = 2048;
     private const long UnusedZnodesMin = 4096;
-    private const long UnusedZnodesMax = 32768;
+    private const long UnusedZnodesMax = 16384;
 
     private readonly MountSettings _settings;
     private readonly TextWriter _log;
@@ -44,7 +44,7 @@ internal sealed class MountDaemon : IPoolCommands
     internal static int Run(CommandIo io, MountSettings settings)
     {
         DaemonProcess.Prepare(settings);
-        var daemon = new MountDaemon(settings, TextWriter.Synchronized(io.Error));
+        var daemon = new MountDaemon(settings, DaemonProcess.Log(io));
         return daemon.Serve(io);
     }
 
