@@ -428,6 +428,38 @@ public sealed unsafe class SplEngineTests
         }
     }
 
+    [SimFact]
+    public void Once_a_growth_is_known_to_hang_nobody_waits_for_it_until_a_slab_comes() => KmemWorld.Run(
+        static system =>
+        {
+            const long ms = 1_000_000;
+            var gate = new SplWorld.Gate();
+            PageHoard hoard = SplWorld.GatedHoard(system, gate);
+            KmemCache cache = SplWorld.Cache("latch");
+            var first = new SplWorld.Taker("first", cache, KmFlags.PushPage);
+            first.WaitUntilItHas();
+            Assert.InRange(first.TookNs, 100 * ms, 101 * ms);
+            Assert.True(SplWorld.Engine(cache).IsDeadlocked);
+            for (int i = 0; i < 3; i++)
+            {
+                var next = new SplWorld.Taker("next", cache, KmFlags.PushPage);
+                next.WaitUntilItHas();
+                Assert.InRange(next.TookNs, 0, ms);
+                Assert.Equal(PageKind.Emergency, SplWorld.KindOf(system, (byte*)next.Object));
+                next.End();
+            }
+
+            // One waited in vain; an object that comes back is no slab.
+            Assert.Equal(1, cache.Statistics().GrowthDeadlocks);
+            first.End();
+            Assert.True(SplWorld.Engine(cache).IsDeadlocked);
+            gate.Open();
+            KmemWorld.Until(() => !SplWorld.Engine(cache).IsGrowing, "the growth ends");
+            Assert.False(SplWorld.Engine(cache).IsDeadlocked);
+            SplWorld.End(system, hoard, cache);
+        },
+        SplWorld.Options(KmemPolicy.TxCookie));
+
     /// <summary>A thread slower than the reaper would ask for a slab for ever.</summary>
     [SimFact]
     public void A_slab_made_for_a_waiter_is_not_reaped_before_he_has_taken_from_it() => Backends.Run(
