@@ -4,13 +4,16 @@ namespace ZfsLite.Fs;
 
 /// <summary>
 /// The control directory of a mount: ".zfs" in the root, found by name but not by readdir, as in ZFS. It is no part of the
-/// pool: what is in it is made up, read-only, and gone with the mount. Everything else goes on to the file system behind it.
+/// pool: what is in it is made up, read-only, and gone with the mount. A real file of that name is hidden. Everything else goes on to the file system behind it.
 /// </summary>
 /// <remarks>
 /// <para>Object numbers from <see cref="FirstObject"/> on are its own; a file system's end below 2^48. The kernel does not
 /// cache its files (FOPEN_DIRECT_IO), since their size is known only when they are read.</para>
-/// <para>A file's text is made when it is opened. Who opens it while another reads it gives that one the newer text too: a
-/// reader who wants one picture reads it in one call (128 KiB at most).</para>
+/// <para>A file's text is made when it is opened and stays the same for that handle, in however small pieces it is read. At most
+/// <see cref="OpenFilesMax"/> texts are kept at once; who opens more is told ENFILE.</para>
+/// <para>Handles (name_to_handle_at, NFS) of its files open at any time; those of its directories only while the kernel knows their
+/// names, for it finds forgotten ones by reading the directories above, and the root does not list this one: ESTALE until then.</para>
+/// <para>An ordinary request pays one comparison of its object number here; reads not even that, for the dispatcher has looked.</para>
 /// <para>Locks: _mutex guards the texts; nothing is called under it.</para>
 /// </remarks>
 public sealed unsafe class ControlDirectory : IFuseFileSystem
@@ -18,14 +21,20 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
     /// <summary>The first object number that is the control directory's.</summary>
     public const ulong FirstObject = 0x0000_FFFF_FFFF_0000;
 
+    /// <summary>Files open at once.</summary>
+    public const int OpenFilesMax = 256;
+
     private const uint DirectoryMode = 0x416D;
     private const uint FileMode = 0x8124;
     private const int DirectoryType = 4;
     private const int FileType = 8;
 
+    private static readonly byte[] s_name = [.. ".zfs"u8];
+
     private readonly IFuseFileSystem _fs;
     private readonly Kmutex _mutex = new("zfsctl");
     private readonly List<ControlNode> _nodes = [];
+    private readonly byte[]?[] _texts = new byte[]?[OpenFilesMax];
     private readonly (long Seconds, long Nanoseconds) _made = Kclock.WallTime();
 
     /// <summary>Puts an empty control directory in front of a file system.</summary>
@@ -34,11 +43,14 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
         ArgumentNullException.ThrowIfNull(fs);
         _fs = fs;
         RootObject = fs.RootObject;
-        _nodes.Add(new ControlNode(".zfs", FirstObject, null, null));
+        _nodes.Add(new ControlNode(s_name, FirstObject, null, null));
     }
 
     /// <inheritdoc/>
     public ulong RootObject { get; }
+
+    /// <summary>The file system behind it.</summary>
+    internal IFuseFileSystem Behind => _fs;
 
     /// <summary>Is this object in the control directory?</summary>
     public static bool Owns(ulong obj) => obj >= FirstObject;
@@ -58,7 +70,7 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
             ControlNode? child = node.Children.Find(c => c.Name.AsSpan().SequenceEqual(name));
             if (child is null)
             {
-                child = new ControlNode(parts[i], FirstObject + (ulong)_nodes.Count, node, i == parts.Length - 1 ? content : null);
+                child = new ControlNode(name, FirstObject + (ulong)_nodes.Count, node, i == parts.Length - 1 ? content : null);
                 _nodes.Add(child);
                 node.Children.Add(child);
             }
@@ -98,7 +110,7 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
     {
         if (!Owns(dir))
         {
-            if (dir != RootObject || !name.SequenceEqual(".zfs"u8))
+            if (dir != RootObject || !name.SequenceEqual(s_name))
             {
                 return _fs.Lookup(dir, name, out attr);
             }
@@ -185,21 +197,70 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
             return _fs.Open(obj, truncate);
         }
 
-        ControlNode? node = Find(obj);
-        if (node is null || truncate)
+        return Find(obj) is null ? Errno.ENOENT : truncate ? Errno.EROFS : 0;
+    }
+
+    /// <summary>Opens a node of the control directory.</summary>
+    /// <param name="obj">Object number.</param>
+    /// <param name="forChange">To write or to truncate: EROFS.</param>
+    /// <param name="handle">Stands for the text until <see cref="CloseFile"/>; 0 for a directory.</param>
+    internal int OpenFile(ulong obj, bool forChange, out ulong handle)
+    {
+        handle = 0;
+        int error = Open(obj, forChange);
+        if (error != 0 || Find(obj)!.Content is not { } content)
         {
-            return node is null ? Errno.ENOENT : Errno.EROFS;
+            return error;
         }
 
-        if (node.Content is { } content)
+        byte[] text = content();
+        _mutex.Enter();
+        int slot = Array.IndexOf(_texts, null);
+        if (slot >= 0)
         {
-            byte[] text = content();
-            _mutex.Enter();
-            node.Text = text;
-            _mutex.Exit();
+            _texts[slot] = text;
+            handle = (ulong)slot + 1;
+        }
+
+        _mutex.Exit();
+        return slot >= 0 ? 0 : Errno.ENFILE;
+    }
+
+    /// <summary>Reads from the text of a handle. EBADF: there is no such handle; EISDIR: it is a directory's.</summary>
+    internal int ReadFile(ulong handle, ulong offset, int length, byte* destination, out int done)
+    {
+        done = 0;
+        if (handle == 0)
+        {
+            return Errno.EISDIR;
+        }
+
+        _mutex.Enter();
+        byte[]? text = handle <= OpenFilesMax ? _texts[handle - 1] : null;
+        _mutex.Exit();
+        if (text is null)
+        {
+            return Errno.EBADF;
+        }
+
+        if (offset < (ulong)text.Length)
+        {
+            done = Math.Min(length, text.Length - (int)offset);
+            text.AsSpan((int)offset, done).CopyTo(new Span<byte>(destination, done));
         }
 
         return 0;
+    }
+
+    /// <summary>Ends a handle.</summary>
+    internal void CloseFile(ulong handle)
+    {
+        if (handle is > 0 and <= OpenFilesMax)
+        {
+            _mutex.Enter();
+            _texts[handle - 1] = null;
+            _mutex.Exit();
+        }
     }
 
     /// <inheritdoc/>
@@ -217,22 +278,7 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
         }
 
         done = 0;
-        ControlNode? node = Find(obj);
-        if (node?.Content is null)
-        {
-            return node is null ? Errno.ENOENT : Errno.EISDIR;
-        }
-
-        _mutex.Enter();
-        byte[] text = node.Text;
-        _mutex.Exit();
-        if (offset < (ulong)text.Length)
-        {
-            done = Math.Min(length, text.Length - (int)offset);
-            text.AsSpan((int)offset, done).CopyTo(new Span<byte>(destination, done));
-        }
-
-        return 0;
+        return Errno.EBADF;
     }
 
     /// <inheritdoc/>
@@ -275,7 +321,8 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
         {
             ControlNode entry = at == 0 ? node : at == 1 ? node.Parent : node.Children[(int)at - 2];
             ReadOnlySpan<byte> name = at == 0 ? "."u8 : at == 1 ? ".."u8 : entry.Name;
-            if (!filler.Add(name, entry.Object, entry.Content is null ? DirectoryType : FileType, at + 1))
+            ulong obj = at == 1 && dir == FirstObject ? RootObject : entry.Object;
+            if (!filler.Add(name, obj, entry.Content is null ? DirectoryType : FileType, at + 1))
             {
                 break;
             }
@@ -311,7 +358,7 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
     /// <inheritdoc/>
     public int SyncFs() => _fs.SyncFs();
 
-    private bool IsOurs(ulong dir, ReadOnlySpan<byte> name) => dir == RootObject && name.SequenceEqual(".zfs"u8);
+    private bool IsOurs(ulong dir, ReadOnlySpan<byte> name) => dir == RootObject && name.SequenceEqual(s_name);
 
     private int Refuse(ulong dir, ReadOnlySpan<byte> name) => Owns(dir) ? Errno.EROFS : IsOurs(dir, name) ? Errno.EEXIST : 0;
 

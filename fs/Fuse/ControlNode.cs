@@ -3,9 +3,9 @@ namespace ZfsLite.Fs;
 /// <summary>A node of the control directory: a directory with children, or a file whose text is made when it is opened.</summary>
 internal sealed class ControlNode
 {
-    internal ControlNode(string name, ulong obj, ControlNode? parent, Func<byte[]>? content)
+    internal ControlNode(byte[] name, ulong obj, ControlNode? parent, Func<byte[]>? content)
     {
-        Name = System.Text.Encoding.UTF8.GetBytes(name);
+        Name = name;
         Object = obj;
         Parent = parent ?? this;
         Content = content;
@@ -25,7 +25,4 @@ internal sealed class ControlNode
 
     /// <summary>Nodes inside.</summary>
     internal List<ControlNode> Children { get; } = [];
-
-    /// <summary>The text as it was when the file was opened last.</summary>
-    internal byte[] Text { get; set; } = [];
 }

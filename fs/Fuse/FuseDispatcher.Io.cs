@@ -27,15 +27,15 @@ public sealed unsafe partial class FuseDispatcher
         bool directory = request.Opcode == FuseOpcode.OpenDir;
         bool truncate = !directory && (open->Flags & OTrunc) != 0;
         bool forWriting = !directory && (open->Flags & AccessModeMask) != 0;
+        if (ControlDirectory.Owns(obj) && _control is not null)
+        {
+            return OpenControl(request, obj, directory, truncate || forWriting);
+        }
+
         int error = _fs.Open(obj, truncate);
         if (error != 0)
         {
             return error;
-        }
-
-        if (forWriting && ControlDirectory.Owns(obj))
-        {
-            return Errno.EROFS;
         }
 
         if (forWriting || truncate)
@@ -55,10 +55,24 @@ public sealed unsafe partial class FuseDispatcher
 
         var reply = (FuseOpenOut*)request.Reply;
         *reply = default;
-        reply->OpenFlags = (directory ? OpenCacheDir : ControlDirectory.Owns(obj) ? OpenDirectIo : 0)
-            | (_fs.KeepCache(obj) ? OpenKeepCache : 0);
+        reply->OpenFlags = (directory ? OpenCacheDir : 0) | (_fs.KeepCache(obj) ? OpenKeepCache : 0);
         request.ReplyFixed(sizeof(FuseOpenOut));
         return 0;
+    }
+
+    private int OpenControl(FuseRequest request, ulong obj, bool directory, bool forChange)
+    {
+        int error = _control!.OpenFile(obj, forChange, out ulong handle);
+        if (error == 0)
+        {
+            var reply = (FuseOpenOut*)request.Reply;
+            *reply = default;
+            reply->Handle = handle;
+            reply->OpenFlags = directory ? OpenCacheDir : OpenDirectIo;
+            request.ReplyFixed(sizeof(FuseOpenOut));
+        }
+
+        return error;
     }
 
     private int OpenedForWriting(FuseRequest request, ulong obj, bool killSuidgid)
@@ -130,6 +144,12 @@ public sealed unsafe partial class FuseDispatcher
             _writers?.Remove(obj);
         }
 
+        if (ControlDirectory.Owns(obj) && _control is not null)
+        {
+            _control.CloseFile(release->Handle);
+            return 0;
+        }
+
         return _fs.Close(obj);
     }
 
@@ -142,13 +162,17 @@ public sealed unsafe partial class FuseDispatcher
         }
 
         ulong obj = Object(request.Header->NodeId);
+        bool control = ControlDirectory.Owns(obj) && _control is not null;
         ulong offset = read->Offset;
         int wanted = (int)Math.Min(read->Size, (ulong)long.MaxValue - offset);
         int total = 0;
         for (int piece = 0; total < wanted; piece++)
         {
             int length = Math.Min(Record, wanted - total);
-            int error = _fs.Read(obj, offset + (ulong)total, length, request.DataBuffer(piece), out int done);
+            int done;
+            int error = control
+                ? _control!.ReadFile(read->Handle, offset + (ulong)total, length, request.DataBuffer(piece), out done)
+                : _data.Read(obj, offset + (ulong)total, length, request.DataBuffer(piece), out done);
             if (error != 0)
             {
                 // What was read before the bad part is good; the kernel asks again for the rest.

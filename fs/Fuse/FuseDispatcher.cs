@@ -42,6 +42,8 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
     private const uint ExecuteBits = 0x49;
 
     private readonly IFuseFileSystem _fs;
+    private readonly IFuseFileSystem _data;
+    private readonly ControlDirectory? _control;
     private readonly TextWriter? _log;
     private readonly Kmutex _logMutex = new("fuse_log");
     private readonly ulong _root;
@@ -56,6 +58,8 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
         _writers = writebackCache ? new FuseWriters() : null;
         ArgumentNullException.ThrowIfNull(fs);
         _fs = fs;
+        _control = fs as ControlDirectory;
+        _data = _control?.Behind ?? fs;
         _log = log;
         _root = fs.RootObject;
     }

@@ -21,6 +21,7 @@ public sealed class ControlDirectoryTests
         Assert.Equal(Zfs, Node(client.Call(FuseOpcode.Lookup, 1, Z(".zfs"))));
         Assert.Equal(Kstat, Node(client.Call(FuseOpcode.Lookup, Zfs, Z("kstat"))));
         Assert.Equal(1UL, Node(client.Call(FuseOpcode.Lookup, Zfs, Z(".."))));
+        Assert.Equal(InoOf(client.Call(FuseOpcode.GetAttr, 1, new byte[16])), InoOfDotDot(client, Zfs));
         Assert.Equal(Zfs, Node(client.Call(FuseOpcode.Lookup, Kstat, Z(".."))));
         Assert.Equal(0UL, Node(client.Call(FuseOpcode.Lookup, Kstat, Z("nothing"))));
         Assert.DoesNotContain("zfs", Names(client, 1), StringComparison.Ordinal);
@@ -29,17 +30,53 @@ public sealed class ControlDirectoryTests
     });
 
     [Fact]
-    public void A_file_has_the_text_of_its_last_open() => With((client, text) =>
+    public void Each_handle_keeps_the_text_of_its_open_however_it_is_read() => With((client, text) =>
     {
         text[0] = "one";
-        (int error, byte[] open) = client.Call(FuseOpcode.Open, Slab, U32(0, 0));
-        Assert.Equal((0, 1U), (error, BitConverter.ToUInt32(open, 8)));
+        ulong first = Open(client);
         text[0] = "another";
-        Assert.Equal("one"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(0, 100)).Body);
-        Assert.Equal("e"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(2, 100)).Body);
-        Assert.Empty(client.Call(FuseOpcode.Read, Slab, ReadBody(3, 100)).Body);
-        Assert.Equal(0, client.Call(FuseOpcode.Open, Slab, U32(0, 0)).Error);
-        Assert.Equal("another"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(0, 100)).Body);
+        ulong second = Open(client);
+        Assert.NotEqual(first, second);
+        Assert.Equal("one"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(0, 100, first)).Body);
+        Assert.Equal("another"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(0, 100, second)).Body);
+        Assert.Equal("e"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(2, 100, first)).Body);
+        Assert.Equal("no"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(1, 2, second)).Body);
+        Assert.Empty(client.Call(FuseOpcode.Read, Slab, ReadBody(3, 100, first)).Body);
+        Assert.Empty(client.Call(FuseOpcode.Read, Slab, ReadBody(long.MaxValue, 100, first)).Body);
+        Assert.Equal(0, Close(client, first));
+        Assert.Equal(Errno.EBADF, client.Call(FuseOpcode.Read, Slab, ReadBody(0, 100, first)).Error);
+        Assert.Equal("another"u8, client.Call(FuseOpcode.Read, Slab, ReadBody(0, 100, second)).Body);
+        Assert.Equal(0, Close(client, second));
+    });
+
+    [Fact]
+    public void Open_files_are_limited_and_handles_that_nobody_gave_out_are_refused() => With((client, _) =>
+    {
+        var handles = new HashSet<ulong>();
+        for (int i = 0; i < ControlDirectory.OpenFilesMax; i++)
+        {
+            Assert.True(handles.Add(Open(client)));
+        }
+
+        Assert.Equal(Errno.ENFILE, client.Call(FuseOpcode.Open, Slab, U32(0, 0)).Error);
+        Assert.Equal(0, Close(client, handles.First()));
+        Assert.Equal(handles.First(), Open(client));
+        Assert.All(handles, h => Assert.Equal(0, Close(client, h)));
+        foreach (ulong none in new ulong[] { 1, ControlDirectory.OpenFilesMax, ControlDirectory.OpenFilesMax + 1, ulong.MaxValue })
+        {
+            Assert.Equal(Errno.EBADF, client.Call(FuseOpcode.Read, Slab, ReadBody(0, 10, none)).Error);
+            Assert.Equal(0, Close(client, none));
+        }
+    });
+
+    [Fact]
+    public void The_files_behind_it_are_read_and_written_as_ever() => With((client, _) =>
+    {
+        ulong file = client.CreateFile("plain");
+        Assert.Equal(0, client.Call(FuseOpcode.Write, file, WriteBody(0, [.. "plain"u8])).Error);
+        Assert.Equal("plain"u8, client.Call(FuseOpcode.Read, file, ReadBody(0, 100)).Body);
+        Assert.Contains("plain", Names(client, 1), StringComparison.Ordinal);
+        Assert.Equal(0, Close(client, 0, file));
     });
 
     [Fact]
@@ -51,6 +88,7 @@ public sealed class ControlDirectoryTests
         Assert.Equal(Errno.EROFS, client.Call(FuseOpcode.Rmdir, 1, Z(".zfs")).Error);
         Assert.Equal(Errno.EROFS, client.Call(FuseOpcode.Unlink, Kstat, Z("kmem")).Error);
         Assert.Equal(Errno.EROFS, client.Call(FuseOpcode.Open, Slab, U32(1, 0)).Error);
+        Assert.Equal(Errno.EROFS, client.Call(FuseOpcode.Open, Slab, U32(0x200, 0)).Error);
         Assert.Equal(Errno.EROFS, client.Call(FuseOpcode.Write, Slab, WriteBody(0, [1])).Error);
         Assert.Equal(Errno.EISDIR, client.Call(FuseOpcode.Read, Kstat, ReadBody(0, 10)).Error);
         Assert.Equal(Errno.ENOENT, client.Call(FuseOpcode.GetAttr, Zfs + 77, new byte[16]).Error);
@@ -64,6 +102,22 @@ public sealed class ControlDirectoryTests
         using var client = new FuseClient(control);
         test(client, text);
     }, Seeds);
+
+    private static ulong Open(FuseClient client)
+    {
+        (int error, byte[] open) = client.Call(FuseOpcode.Open, Slab, U32(0, 0));
+        Assert.Equal((0, 1U), (error, BitConverter.ToUInt32(open, 8)));
+        return BitConverter.ToUInt64(open);
+    }
+
+    private static int Close(FuseClient client, ulong handle, ulong node = Slab) =>
+        client.Call(FuseOpcode.Release, node, [.. U64(handle), .. U32(0, 0), .. U64(0)]).Error;
+
+    private static ulong InoOf((int Error, byte[] Body) attributes) => BitConverter.ToUInt64(attributes.Body, 16);
+
+    /// <summary>The number of "..", the second entry.</summary>
+    private static ulong InoOfDotDot(FuseClient client, ulong dir) =>
+        BitConverter.ToUInt64(client.Call(FuseOpcode.ReadDir, dir, ReadBody(0, 4096)).Body, 32);
 
     private static ulong Node((int Error, byte[] Body) entry)
     {

@@ -63,7 +63,7 @@ internal sealed class FuseClient : IDisposable
     internal static byte[] WriteBody(ulong offset, byte[] data, uint flags = 0) =>
         [.. U64(0, offset), .. U32((uint)data.Length, flags), .. U64(0), .. U32(0, 0), .. data];
 
-    internal static byte[] ReadBody(ulong offset, uint size) => [.. U64(0, offset), .. U32(size, 0), .. U64(0), .. U32(0, 0)];
+    internal static byte[] ReadBody(ulong offset, uint size, ulong handle = 0) => [.. U64(handle, offset), .. U32(size, 0), .. U64(0), .. U32(0, 0)];
 
     internal static byte[] Message(FuseOpcode opcode, ulong unique, ulong node, byte[] body)
     {
