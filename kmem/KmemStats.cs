@@ -9,6 +9,12 @@ public sealed record KmemStats
     /// <summary>Policy in force.</summary>
     public KmemPolicy Policy { get; init; }
 
+    /// <summary>The engine of slab caches.</summary>
+    public SlabEngineKind SlabEngine { get; init; }
+
+    /// <summary>With the SPL engine: the size of objects, bytes, up to which SLUB+Q serves a cache all the same.</summary>
+    public int SplSlabLimit { get; init; }
+
     /// <summary>Size of the arena, bytes.</summary>
     public long ArenaBytes { get; init; }
 
@@ -99,6 +105,8 @@ public sealed record KmemStats
         var stats = new KmemStats
         {
             Policy = system.Policy,
+            SlabEngine = system.Options.SlabEngine,
+            SplSlabLimit = system.Options.Spl.SlabLimit,
             ArenaBytes = system.ArenaBytes,
             Locked = system.Locked,
             LockReason = system.LockReason,

@@ -1,10 +1,13 @@
+using System.Globalization;
+
 namespace ZfsLite.Kmem;
 
 /// <summary>The tunables of the SPL engine, with the names and defaults of its module parameters.</summary>
 public sealed record SplEngineOptions
 {
-    /// <summary>spl_kmem_cache_slab_limit: caches of objects up to this size are KMC_SLAB, bytes. 0: none.</summary>
-    public int SlabLimit { get; init; } = 16384;
+    /// <summary>spl_kmem_cache_slab_limit: caches of objects up to this size are KMC_SLAB, bytes. 0: none. 16384, or what
+    /// ZFSLITE_SPL_SLAB_LIMIT says, for test runs.</summary>
+    public int SlabLimit { get; init; } = LimitFromEnvironment();
 
     /// <summary>spl_kmem_cache_kmem_limit: objects, header included, up to this size live in contiguous pages, bytes.</summary>
     public int KmemLimit { get; init; } = 2048;
@@ -29,6 +32,13 @@ public sealed record SplEngineOptions
 
     /// <summary>How long an allocation waits for a growth before it asks for an emergency object, nanoseconds. 100 ms (HZ/10).</summary>
     public long GrowTimeoutNs { get; init; } = 100_000_000;
+
+    private static int LimitFromEnvironment() => Environment.GetEnvironmentVariable("ZFSLITE_SPL_SLAB_LIMIT") switch
+    {
+        null or "" => 16384,
+        string text when int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int bytes) => bytes,
+        string other => throw new ArgumentException($"ZFSLITE_SPL_SLAB_LIMIT={other}: a number of bytes is possible"),
+    };
 
     /// <summary>Throws if a value is out of its range.</summary>
     internal void Check()

@@ -61,9 +61,9 @@ public sealed class CliMountOptionsTests
     public void The_daemon_is_started_with_the_same_settings()
     {
         MountSettings settings = MountCommand.Settings(
-            ["/p.img", "/mnt/x"], MountOptions.Parse(["ro,noatime,dataset=a/b"]), "32M", "none", 3, true, true, "/tmp/d.svg");
+            ["/p.img", "/mnt/x"], MountOptions.Parse(["ro,noatime,dataset=a/b"]), "32M", "none", 3, true, true, "/tmp/d.svg", slabEngine: "slubq", splSlabLimit: 512);
         Assert.Equal(
-            ["mount", "/p.img", "/mnt/x", "--memory", "33554432", "--policy", "none", "--torture-reclaim", "3", "-o", "ro,noatime,dataset=a/b", "-d", "--deadlock-svg", "/tmp/d.svg"],
+            ["mount", "/p.img", "/mnt/x", "--memory", "33554432", "--policy", "none", "--torture-reclaim", "3", "--slab-engine", "slubq", "--spl-slab-limit", "512", "-o", "ro,noatime,dataset=a/b", "-d", "--deadlock-svg", "/tmp/d.svg"],
             settings.DaemonArguments());
     }
 
@@ -72,13 +72,13 @@ public sealed class CliMountOptionsTests
     {
         MountSettings settings = Settings("spl");
         Assert.Equal(SlabEngineKind.Spl, settings.SlabEngine);
-        Assert.Contains("--slab-engine spl", string.Join(' ', settings.DaemonArguments()), StringComparison.Ordinal);
+        Assert.Contains("--slab-engine spl --spl-slab-limit 4096", string.Join(' ', settings.DaemonArguments()), StringComparison.Ordinal);
         Assert.Equal(SlabEngineKind.Slubq, Settings("slubq").SlabEngine);
         CliException e = Assert.Throws<CliException>(() => Settings("slob"));
         Assert.Contains("slubq, spl", e.Message, StringComparison.Ordinal);
 
         static MountSettings Settings(string engine) => MountCommand.Settings(
-            ["/p.img", "/mnt/x"], MountOptions.Parse([]), null, null, null, true, false, null, slabEngine: engine);
+            ["/p.img", "/mnt/x"], MountOptions.Parse([]), null, null, null, true, false, null, slabEngine: engine, splSlabLimit: 4096);
     }
 
     [Fact]

@@ -105,7 +105,7 @@ public sealed class CliMountTests : IDisposable
     public void Attributes_of_slab_caches_are_shown_and_set_on_a_live_mount()
     {
         _m.Create();
-        _m.Mount();
+        _m.Mount("--slab-engine", "slubq");
         Assert.Contains("queue_flush", _m.Ok("kmem", "get", "tank", "dmu_buf_impl_t"), StringComparison.Ordinal);
         _m.Ok("kmem", "set", "tank", "dmu_buf_impl_t", "cpu_queue_size=256", "batch_size=100");
         File.WriteAllText($"{_m.Mnt}/f", new string('x', 500_000));

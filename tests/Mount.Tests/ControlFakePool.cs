@@ -1,4 +1,5 @@
 using ZfsLite.Cli;
+using ZfsLite.Kmem;
 
 namespace ZfsLite.Tests.Mount;
 
@@ -37,6 +38,16 @@ internal sealed class ControlFakePool : IPoolCommands
         Counters = { ["reclaim_turned_away"] = 7 },
         Caches = [new() { Cache = "dnode_t", ObjectSize = 512, Active = 3, Objects = 8, Slabs = 1, Bytes = 4096 }],
     };
+
+    public List<KmemSlabLine> KmemSlab() =>
+    [
+        new() { Cache = "dnode_t", Flags = 0x80, Alloc = 1536, ObjectSize = 512, ObjectAlloc = 3 },
+        new()
+        {
+            Cache = "zio_buf_131072", Flags = 0x40, Size = 2 << 20, Alloc = 131072, SlabSize = 1 << 20, ObjectSize = 131072, SlabTotal = 2,
+            SlabAlloc = 1, SlabMax = 7, ObjectTotal = 14, ObjectAlloc = 1, ObjectMax = 40, EmergencyDeadlock = 5, EmergencyAlloc = 0, EmergencyMax = 6,
+        },
+    ];
 
     public List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names) =>
         [new() { Cache = cache, Attribute = names.Count > 0 ? names[0] : "batch_size", Value = "60", Writable = true }];

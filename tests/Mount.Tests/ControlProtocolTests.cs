@@ -49,17 +49,28 @@ public sealed class ControlProtocolTests : IDisposable
     [Fact]
     public void Every_table_is_printed_as_text_and_as_json()
     {
-        foreach (string[] command in new string[][] { ["list", "tank"], ["get", "tank"], ["kmem", "tank"], ["txgs", "tank"], ["status", "tank"] })
+        foreach (string[] command in new string[][] { ["list", "tank"], ["get", "tank"], ["kmem", "tank"], ["kmem", "slab", "tank"], ["txgs", "tank"], ["status", "tank"] })
         {
             Assert.Equal(0, _directory.Run(command).ExitCode);
             CliResult json = _directory.Run([.. command, "--json"]);
             using JsonDocument parsed = JsonDocument.Parse(json.Output);
-            Assert.Equal(command[0] == "kmem" ? JsonValueKind.Object : JsonValueKind.Array, parsed.RootElement.ValueKind);
+            Assert.Equal(command is ["kmem", "tank"] ? JsonValueKind.Object : JsonValueKind.Array, parsed.RootElement.ValueKind);
         }
 
         string table = _directory.Run(["list", "tank"]).Output;
         Assert.Matches(@"NAME +TYPE +USED +AVAIL +REFER +MOUNTPOINT", table);
         Assert.Matches(@"tank/fs +filesystem +1\.5M +1G +1M +-", table);
+    }
+
+    [Fact]
+    public void The_slab_table_is_printed_as_spl_prints_it()
+    {
+        string[] lines = _directory.Run(["kmem", "slab", "tank"]).Output.Split('\n');
+        Assert.Equal(5, lines.Length);
+        Assert.Equal("dnode_t                               0x00080         -      1536        -      512      -     -     -      -     3     -      -     -     -", lines[2]);
+        Assert.Equal("zio_buf_131072                        0x00040   2097152    131072  1048576   131072      2     1     7     14     1    40      5     0     6", lines[3]);
+        Assert.Equal("", lines[4]);
+        Assert.All(lines[..4], l => Assert.Equal(lines[2].Length, l.Length));
     }
 
     [Fact]

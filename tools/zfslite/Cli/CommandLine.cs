@@ -22,6 +22,7 @@ public static class CommandLine
         ("get", "zfslite get POOL|DIR|DEVICE... [PROPERTY...] [--dataset NAME] [--json]"),
         ("set", "zfslite set POOL|DIR|DEVICE... PROPERTY=VALUE... [--dataset NAME]"),
         ("kmem", "zfslite kmem POOL|DIR [--json]"),
+        ("slab", "zfslite kmem slab [POOL|DIR] [--json]"),
         ("policies", "zfslite kmem policies [--json]"),
         ("txgs", "zfslite txgs POOL|DIR [--json]"),
         ("check", "zfslite check DEVICE... [--json]"),

@@ -2,12 +2,13 @@ using System.CommandLine;
 
 namespace ZfsLite.Cli;
 
-/// <summary>zfslite kmem POOL|DIR; its subcommands are in <see cref="KmemTuneCommand"/>.</summary>
+/// <summary>zfslite kmem POOL|DIR; its subcommands are in classes of their own.</summary>
 internal static class KmemCommand
 {
     private static readonly TableColumn<SlabRow>[] s_columns =
     [
         new("CACHE", c => c.Cache),
+        new("ENGINE", c => c.Engine),
         new("OBJSIZE", c => c.ObjectSize.ToString(), true),
         new("ACTIVE", c => c.Active.ToString(), true),
         new("OBJECTS", c => c.Objects.ToString(), true),
@@ -37,6 +38,7 @@ internal static class KmemCommand
         Option<bool> json = CommonOptions.Json();
         command.Arguments.Add(target);
         command.Options.Add(json);
+        command.Subcommands.Add(KmemSlabCommand.Build(io));
         command.Subcommands.Add(KmemTuneCommand.BuildGet(io));
         command.Subcommands.Add(KmemTuneCommand.BuildSet(io));
         command.Subcommands.Add(KmemPoliciesCommand.Build(io));
@@ -55,6 +57,7 @@ internal static class KmemCommand
 
         io.Out.WriteLine($"arena   {ByteSize.Format(kmem.Arena)}, {ByteSize.Format(kmem.Free)} free; watermarks min {ByteSize.Format(kmem.Min)}, low {ByteSize.Format(kmem.Low)}, high {ByteSize.Format(kmem.High)}");
         io.Out.WriteLine($"policy  {kmem.Policy}");
+        io.Out.WriteLine($"slabs   {kmem.SlabEngine}{(kmem.SplSlabLimit is { } limit ? $", objects of up to {limit} bytes by slubq" : "")}");
         io.Out.WriteLine($"process {ByteSize.Format(kmem.Pss)} resident (Pss)");
         io.Out.WriteLine();
         int width = kmem.Counters.Keys.Select(k => k.Length).DefaultIfEmpty(0).Max();

@@ -83,12 +83,6 @@ internal static class KmemTuneCommand
             return (named, words[1], words[2..]);
         }
 
-        IReadOnlyList<ControlClient> all = ControlClient.All();
-        return all.Count switch
-        {
-            0 => throw new CliException("no pool is mounted by zfslite", "mount one: " + CommandLine.UsageOf("mount")),
-            1 => (all[0], words[0], words[1..]),
-            _ => throw CliException.Usage($"kmem: {all.Count} pools are mounted: name one", usage),
-        };
+        return (Mounted.Only("kmem", usage), words[0], words[1..]);
     }
 }

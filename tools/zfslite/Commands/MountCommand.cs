@@ -18,9 +18,10 @@ internal static class MountCommand
         Option<bool> trace = new("-d", "--trace") { Description = "Print every FUSE request." };
         Option<string?> svg = new("--deadlock-svg") { Description = "Where to draw a deadlock, if one is proved.", HelpName = "FILE" };
         Option<string?> engine = new("--slab-engine") { Description = "Engine of slab caches: slubq (the default) or spl.", HelpName = "NAME" };
+        Option<int?> slabLimit = new("--spl-slab-limit") { Description = "With engine spl, caches of objects up to this size stay with slubq; 16384 if not given, 0: none.", HelpName = "BYTES" };
         Option<int> limit = new("--unmount-limit") { Hidden = true, DefaultValueFactory = static _ => UnmountGuard.LimitSecondsDefault };
         command.Arguments.Add(paths);
-        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, engine, limit })
+        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, engine, slabLimit, limit })
         {
             command.Options.Add(option);
         }
@@ -35,14 +36,15 @@ internal static class MountCommand
             parsed.GetValue(trace),
             parsed.GetValue(svg),
             parsed.GetValue(limit),
-            parsed.GetValue(engine))));
+            parsed.GetValue(engine),
+            parsed.GetValue(slabLimit))));
         return command;
     }
 
     /// <summary>Checks everything that can be checked before the pool is touched.</summary>
     internal static MountSettings Settings(
         string[] paths, MountOptions options, string? memory, string? policy, int? torture, bool background, bool trace, string? svg,
-        int unmountLimit = UnmountGuard.LimitSecondsDefault, string? slabEngine = null)
+        int unmountLimit = UnmountGuard.LimitSecondsDefault, string? slabEngine = null, int? splSlabLimit = null)
     {
         if (paths.Length < 2 && !(options.Remount && paths.Length == 1))
         {
@@ -65,6 +67,11 @@ internal static class MountCommand
             throw CliException.Usage("mount: --torture-reclaim is a whole number from 0 up", CommandLine.UsageOf("mount"));
         }
 
+        if ((splSlabLimit ?? 0) < 0)
+        {
+            throw CliException.Usage("mount: --spl-slab-limit is a number of bytes from 0 up", CommandLine.UsageOf("mount"));
+        }
+
         return new MountSettings
         {
             Devices = [.. (paths.Length > 1 ? paths[..^1] : []).Concat(options.Devices).Select(Path.GetFullPath)],
@@ -73,6 +80,7 @@ internal static class MountCommand
             MemoryBytes = bytes,
             Policy = ParseName<KmemPolicy>(policy ?? options.Policy ?? KmemLimits.NameOf(KmemPolicy.Fstrans), "policy", "--policy"),
             SlabEngine = slabEngine is null ? new KmemOptions().SlabEngine : ParseName<SlabEngineKind>(slabEngine, "slab engine", "--slab-engine"),
+            SplSlabLimit = splSlabLimit ?? new SplEngineOptions().SlabLimit,
             TortureReclaim = torture ?? options.TortureReclaim ?? 0,
             Background = background,
             Trace = trace,

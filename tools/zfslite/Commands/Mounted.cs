@@ -22,6 +22,18 @@ internal static class Mounted
             : ControlClient.Find(target)
                 ?? throw new CliException($"{target} is not a pool or directory that zfslite has mounted", "see what is: zfslite status");
 
+    /// <summary>The only daemon there is.</summary>
+    internal static ControlClient Only(string command, string usage)
+    {
+        IReadOnlyList<ControlClient> all = ControlClient.All();
+        return all.Count switch
+        {
+            0 => throw new CliException("no pool is mounted by zfslite", "mount one: " + CommandLine.UsageOf("mount")),
+            1 => all[0],
+            _ => throw CliException.Usage($"{command}: {all.Count} pools are mounted: name one", usage),
+        };
+    }
+
     /// <summary>
     /// Asks the daemon of a pool, or, if none has it and the words are its devices, opens the pool for this one question.
     /// </summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using ZfsLite.Kmem;
 
 namespace ZfsLite.Cli;
 
@@ -15,6 +16,7 @@ namespace ZfsLite.Cli;
 [JsonSerializable(typeof(KmemInfo))]
 [JsonSerializable(typeof(List<SlabRow>))]
 [JsonSerializable(typeof(List<MempoolRow>))]
+[JsonSerializable(typeof(List<KmemSlabLine>))]
 [JsonSerializable(typeof(List<KmemTunableRow>))]
 [JsonSerializable(typeof(List<ImportRow>))]
 [JsonSerializable(typeof(List<PolicyRow>))]

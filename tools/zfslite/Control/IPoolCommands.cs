@@ -1,3 +1,5 @@
+using ZfsLite.Kmem;
+
 namespace ZfsLite.Cli;
 
 /// <summary>
@@ -23,6 +25,9 @@ public interface IPoolCommands
 
     /// <summary>Slab table, watermarks, counters.</summary>
     KmemInfo Kmem();
+
+    /// <summary>The slab table as SPL shows it, sorted by name.</summary>
+    List<KmemSlabLine> KmemSlab();
 
     /// <summary>Attributes of a slab cache; <paramref name="names"/> empty: all.</summary>
     List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names);

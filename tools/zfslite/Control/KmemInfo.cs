@@ -21,6 +21,12 @@ public sealed class KmemInfo
     /// <summary>Memory policy.</summary>
     public string Policy { get; set; } = "";
 
+    /// <summary>Engine of slab caches.</summary>
+    public string SlabEngine { get; set; } = "";
+
+    /// <summary>With engine spl: the size of objects, bytes, up to which SLUB+Q serves a cache all the same; null with slubq.</summary>
+    public int? SplSlabLimit { get; set; }
+
     /// <summary>Resident memory of the process (Pss), bytes; 0 if unknown.</summary>
     public long Pss { get; set; }
 

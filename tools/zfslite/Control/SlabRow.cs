@@ -6,6 +6,9 @@ public sealed class SlabRow
     /// <summary>Name of the cache.</summary>
     public string Cache { get; set; } = "";
 
+    /// <summary>The engine that makes its slabs.</summary>
+    public string Engine { get; set; } = "";
+
     /// <summary>Bytes of one object.</summary>
     public long ObjectSize { get; set; }
 

@@ -57,6 +57,9 @@ public sealed class StatusInfo
     /// <summary>Memory policy.</summary>
     public string? Policy { get; set; }
 
+    /// <summary>Engine of slab caches.</summary>
+    public string? SlabEngine { get; set; }
+
     /// <summary>What the user should know: memory that could not be locked, and the like.</summary>
     public List<string> Warnings { get; set; } = [];
 }

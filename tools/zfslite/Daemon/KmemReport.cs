@@ -18,10 +18,13 @@ internal static class KmemReport
             Low = (long)stats.Marks.Low * KmemStats.PageSize,
             High = (long)stats.Marks.High * KmemStats.PageSize,
             Policy = KmemLimits.NameOf(stats.Policy),
+            SlabEngine = KmemLimits.NameOf(stats.SlabEngine),
+            SplSlabLimit = stats.SlabEngine == SlabEngineKind.Spl ? stats.SplSlabLimit : null,
             Pss = Pss(),
             Caches = [.. stats.Caches.Select(static c => new SlabRow
             {
                 Cache = c.Name,
+                Engine = KmemLimits.NameOf(c.Engine),
                 ObjectSize = c.ObjectSize,
                 Active = c.ObjectsAllocated,
                 Objects = c.ObjectsTotal,

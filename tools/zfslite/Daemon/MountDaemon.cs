@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text;
 using ZfsLite.Cli.Posix;
 using ZfsLite.Fs;
 using ZfsLite.Kmem;
@@ -56,6 +57,7 @@ internal sealed class MountDaemon : IPoolCommands
             ArenaBytes = _settings.MemoryBytes,
             Policy = _settings.Policy,
             SlabEngine = _settings.SlabEngine,
+            Spl = new SplEngineOptions { SlabLimit = _settings.SplSlabLimit },
             TortureReclaim = _settings.TortureReclaim,
             Warn = _log.WriteLine,
         });
@@ -116,7 +118,7 @@ internal sealed class MountDaemon : IPoolCommands
             AtimeMode atime = _options.Atime ?? (_objset.AtimeOn ? AtimeMode.On : AtimeMode.Off);
             _zfsvfs = Zfsvfs.Mount(_objset, _objset.IsReadOnly, atime);
             _zfsvfs.Znodes.UnusedMax = (int)Math.Clamp(_settings.MemoryBytes / BytesPerUnusedZnode, UnusedZnodesMin, UnusedZnodesMax);
-            _server = FuseServer.Start(new ZfsvfsFuse(_zfsvfs), new FuseMountOptions
+            _server = FuseServer.Start(WithControlDirectory(new ZfsvfsFuse(_zfsvfs)), new FuseMountOptions
             {
                 MountPoint = _settings.Directory,
                 Source = _objset.Dataset!.Name,
@@ -152,6 +154,13 @@ internal sealed class MountDaemon : IPoolCommands
         {
             _closeError = $"it is suspended: {_spa.SuspendReason}";
         }
+    }
+
+    private static ControlDirectory WithControlDirectory(IFuseFileSystem fs)
+    {
+        var control = new ControlDirectory(fs);
+        control.AddFile("kstat/kmem/slab", static () => Encoding.UTF8.GetBytes(KmemSlabTable.Format(KmemSlabTable.Lines(KmemStats.Snapshot()))));
+        return control;
     }
 
     /// <summary>Changes whenever a txg is on disk or a request is answered.</summary>
@@ -198,6 +207,7 @@ internal sealed class MountDaemon : IPoolCommands
         status.Dirty = _spa.IsReadOnly ? 0 : _spa.Txg.DirtyBytes;
         status.Arena = KmemSystem.Current.ArenaBytes;
         status.Policy = KmemLimits.NameOf(KmemSystem.Current.Policy);
+        status.SlabEngine = KmemLimits.NameOf(_settings.SlabEngine);
         if (!KmemSystem.Current.Locked)
         {
             status.Warnings.Add($"the arena is not locked into memory: {KmemSystem.Current.LockReason}");
@@ -235,6 +245,8 @@ internal sealed class MountDaemon : IPoolCommands
     }
 
     public KmemInfo Kmem() => KmemReport.Make(_spa, _zfsvfs);
+
+    public List<KmemSlabLine> KmemSlab() => [.. KmemSlabTable.Lines(KmemStats.Snapshot())];
 
     public List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names) => KmemTuning.Get(cache, names);
 

@@ -11,6 +11,7 @@ internal sealed class MountSettings
     internal required long MemoryBytes { get; init; }
     internal required KmemPolicy Policy { get; init; }
     internal SlabEngineKind SlabEngine { get; init; }
+    internal int SplSlabLimit { get; init; } = new SplEngineOptions().SlabLimit;
     internal required int TortureReclaim { get; init; }
     internal required bool Background { get; init; }
     internal required bool Trace { get; init; }
@@ -29,10 +30,9 @@ internal sealed class MountSettings
         words.AddRange(Devices);
         words.Add(Directory);
         words.AddRange(["--memory", MemoryBytes.ToString(), "--policy", KmemLimits.NameOf(Policy), "--torture-reclaim", TortureReclaim.ToString()]);
-        if (SlabEngine != SlabEngineKind.Slubq)
-        {
-            words.AddRange(["--slab-engine", KmemLimits.NameOf(SlabEngine)]);
-        }
+
+        // Named even if it is the default, which the environment may change.
+        words.AddRange(["--slab-engine", KmemLimits.NameOf(SlabEngine), "--spl-slab-limit", SplSlabLimit.ToString()]);
 
         if (OptionsText.Length > 0)
         {

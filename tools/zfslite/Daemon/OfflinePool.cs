@@ -1,4 +1,5 @@
 using ZfsLite.Fs;
+using ZfsLite.Kmem;
 
 namespace ZfsLite.Cli;
 
@@ -48,6 +49,8 @@ internal sealed class OfflinePool : IPoolCommands, IDisposable
     }
 
     public KmemInfo Kmem() => throw NotMounted("kmem");
+
+    public List<KmemSlabLine> KmemSlab() => throw NotMounted("kmem slab");
 
     public List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names) => throw NotMounted("kmem get");
 
