@@ -10,7 +10,7 @@ readonly PREFIX="${PREFIX:-/usr/local}"
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
 export DEBIAN_FRONTEND=noninteractive
 
-# Suite, project, back end of the small kernel. One line each on the screen, in this order.
+# Suite, project, back end of the small kernel; then, if not the default, slab engine and filter. One line each on the screen, in this order.
 readonly SUITES=(
     "kmem:os tests/Kmem.Tests os"
     "kmem:sim tests/Kmem.Tests sim"
@@ -19,6 +19,12 @@ readonly SUITES=(
     "fs:os tests/Fs.Tests os"
     "fs:sim tests/Fs.Tests sim"
     "mount:os tests/Mount.Tests os"
+)
+# A second pass, with every cache on slabs of the SPL engine.
+readonly SPL_SUITES=(
+    "kmem:sim:spl tests/Kmem.Tests sim spl"
+    "fs:sim:spl tests/Fs.Tests sim spl"
+    "mount:os:spl tests/Mount.Tests os spl FullyQualifiedName~CliMountTests|FullyQualifiedName~ZfsLiteSmallPosixTests|FullyQualifiedName~ControlDirectory"
 )
 
 say() { printf '%s\n' "$*"; }
@@ -31,7 +37,11 @@ usage: ./fuse-test.sh COMMAND
   build                 builds Release and leaves the command at artifacts/zfslite
   demo                  a pool, a mount, real work, zdb's verdict; then the recursive
                         deadlock, and the same work under the fix (at most 5 minutes)
-  test                  format check and every test; the last line counts them
+  test                  format check and every test, and a part of them once more with
+                        every slab cache on the SPL engine; the last line counts them
+  test --slab-engine slubq|spl [--spl-slab-limit BYTES]
+                        every test, once, on this engine (spl: objects of up to 16384
+                        bytes stay with slubq; 0: none do)
   stress [--minutes N] [--seed S]
                         N minutes (3) of parallel work with kill -9 of the daemon
   torture kmem [--schedules N | --minutes M] [--seed S] [--engine slubq|spl|both] [--resume]
@@ -170,13 +180,14 @@ counters() {
 }
 
 run_suite() {
-    local name="$1" project="$2" spl="$3"
-    local results="$ART/test/${name/:/-}" started=$SECONDS code=0 total=0 passed=0 failed=0 skipped note=""
+    local name="$1" project="$2" spl="$3" engine="${4:-$ENGINE}" only="${5:-}"
+    local results="$ART/test/${name//:/-}" started=$SECONDS code=0 total=0 passed=0 failed=0 skipped note=""
     rm -rf "$results"
     mkdir -p "$results"
     local filter='Category!=stress'
     [ "$spl" = os ] || filter+='&Backend!=os'
-    ZFSLITE_SPL="$spl" timeout --kill-after=20 "${SUITE_SECONDS_MAX:-420}" \
+    [ -z "$only" ] || filter+="&($only)"
+    ZFSLITE_SPL="$spl" ZFSLITE_SLAB_ENGINE="$engine" ZFSLITE_SPL_SLAB_LIMIT="$SLAB_LIMIT" timeout --kill-after=20 "${SUITE_SECONDS_MAX:-420}" \
         dotnet test "$ROOT/$project" -c Release --no-build --filter "$filter" \
         --results-directory "$results" --logger 'trx;LogFileName=suite.trx' >"$results/log" 2>&1 </dev/null || code=$?
     if [ -s "$results/suite.trx" ] && read -r total passed failed < <(counters "$results/suite.trx") && [ -n "$total" ]; then
@@ -191,7 +202,7 @@ run_suite() {
         total=0 passed=0 failed=1 skipped=0
         [ "$code" -eq 124 ] && note=" (not done after ${SUITE_SECONDS_MAX:-420} s: counted as failed)" || note=" (no result, exit code $code: counted as failed)"
     fi
-    printf '%-9s  %4d passed, %d failed, %d skipped  %4d s%s\n' "$name" "$passed" "$failed" "$skipped" "$((SECONDS - started))" "$note"
+    printf '%-12s  %4d passed, %d failed, %d skipped  %4d s%s\n' "$name" "$passed" "$failed" "$skipped" "$((SECONDS - started))" "$note"
     if [ "$failed" -gt 0 ]; then
         grep -E '^\s+Failed |Error Message|Assert|Exception|crashed|aborted' "$results/log" | head -n 40 || tail -n 20 "$results/log"
         say "  full log: $results/log"
@@ -200,6 +211,17 @@ run_suite() {
 }
 
 cmd_test() {
+    local suites=("${SUITES[@]}" "${SPL_SUITES[@]}") limit=""
+    ENGINE=slubq SLAB_LIMIT=0
+    while [ $# -gt 0 ]; do
+        case "$1 ${2:-}" in
+            "--slab-engine slubq" | "--slab-engine spl") ENGINE="$2" SLAB_LIMIT=16384 suites=("${SUITES[@]}") ;;
+            "--spl-slab-limit "[0-9]*) limit="$2" ;;
+            *) die "test takes --slab-engine slubq|spl and --spl-slab-limit BYTES, not '$*'" ;;
+        esac
+        shift 2
+    done
+    SLAB_LIMIT="${limit:-$SLAB_LIMIT}"
     mkdir -p "$ART"
     PASSED=0 FAILED=0 SKIPPED=0
     need_dotnet
@@ -214,8 +236,8 @@ cmd_test() {
         say "format: the code is not formatted; type: dotnet format (counted as one failure)"
     fi
     local suite
-    for suite in "${SUITES[@]}"; do
-        # shellcheck disable=SC2086 # the three words of a suite
+    for suite in "${suites[@]}"; do
+        # shellcheck disable=SC2086 # the words of a suite
         run_suite $suite
     done
     say "$PASSED passed, $FAILED failed, $SKIPPED skipped"
@@ -281,9 +303,9 @@ main() {
     local command="${1:-help}"
     [ $# -gt 0 ] && shift
     case "$command" in
-        build | test | install | uninstall) [ $# -eq 0 ] || die "$command takes no arguments; type: ./fuse-test.sh $command" ;;&
+        build | install | uninstall) [ $# -eq 0 ] || die "$command takes no arguments; type: ./fuse-test.sh $command" ;;&
         build) cmd_build ;;
-        test) cmd_test ;;
+        test) cmd_test "$@" ;;
         demo) cmd_demo "$@" ;;
         bench) cmd_bench "$@" ;;
         stress) cmd_stress "$@" ;;

@@ -21,6 +21,10 @@ namespace ZfsLite.Lab;
 internal sealed unsafe class Race
 {
     private const int Rounds = 24;
+
+    /// <summary>spl_kmem_cache_slab_limit as upstream has it, whatever the environment says: a seed says all.</summary>
+    private const int HostLimit = 16384;
+
     private const int Readers = 3;
     private const int Writers = 3;
     private const int ObjectBytes = 16000;
@@ -48,7 +52,14 @@ internal sealed unsafe class Race
     /// <summary>Runs in the calling thread; returns the figures of the contested cache when all work is done.</summary>
     internal KmemCacheStats Run()
     {
-        KmemSystem.Init(new KmemOptions { ArenaBytes = _world.ArenaBytes, Policy = _options.Policy, SlabEngine = SlabEngineKind.Spl, LockArena = false });
+        KmemSystem.Init(new KmemOptions
+        {
+            ArenaBytes = _world.ArenaBytes,
+            Policy = _options.Policy,
+            SlabEngine = SlabEngineKind.Spl,
+            Spl = new SplEngineOptions { SlabLimit = HostLimit },
+            LockArena = false,
+        });
         _cache = _options.Mapped
             ? KmemCache.Create("dmu_indirect", ObjectBytes, 8, null, null, KmemCacheFlags.Vmem | KmemCacheFlags.NoMagazine)
             : KmemCache.Create("dnode_t", SmallObjectBytes, 8, null, null, KmemCacheFlags.Kmem | KmemCacheFlags.NoMagazine);

@@ -41,7 +41,7 @@ public sealed unsafe class CacheMergeTests
             second.Destroy();
             _ = Assert.Throws<InvalidOperationException>(first.Destroy);
         },
-        KmemWorld.Options(merge: true));
+        KmemWorld.Options(merge: true, engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void What_tells_caches_apart_keeps_them_apart() => KmemWorld.Run(
@@ -60,7 +60,7 @@ public sealed unsafe class CacheMergeTests
             Array.ForEach(others, static o => o.Destroy());
             plain.Destroy();
         },
-        KmemWorld.Options(merge: true));
+        KmemWorld.Options(merge: true, engine: SlabEngineKind.Slubq));
 
     [Theory]
     [InlineData(true, true)]
@@ -99,7 +99,7 @@ public sealed unsafe class CacheMergeTests
     public void Caches_are_made_used_and_ended_by_many_threads_at_once_while_reclaim_reaps() => ZfsLite.TestKit.Backends.Run(
         static () =>
         {
-            KmemSystem system = KmemSystem.Init(KmemWorld.Options(merge: true));
+            KmemSystem system = KmemSystem.Init(KmemWorld.Options(merge: true, engine: SlabEngineKind.Slubq));
             try
             {
                 KmemWorld.Parallel(4, me =>

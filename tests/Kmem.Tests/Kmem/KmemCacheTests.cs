@@ -296,7 +296,7 @@ public sealed unsafe class KmemCacheTests
         }
 
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Theory]
     [InlineData(0, 8)]

@@ -122,7 +122,7 @@ public sealed unsafe class KmemTunablesTests
     public void Sizes_change_while_others_allocate_and_free_and_no_object_is_lost() => ZfsLite.TestKit.Backends.Run(
         static () =>
         {
-            KmemSystem system = KmemSystem.Init(KmemWorld.Options(nodes: 2));
+            KmemSystem system = KmemSystem.Init(KmemWorld.Options(nodes: 2, engine: SlabEngineKind.Slubq));
             try
             {
                 KmemCache cache = KmemCache.Create("resized", 256);
@@ -185,7 +185,7 @@ public sealed unsafe class KmemTunablesTests
             body(cache);
             cache.Destroy();
         },
-        KmemWorld.Options(nodes: nodes, arena: 256 * KmemWorld.MiB));
+        KmemWorld.Options(nodes: nodes, arena: 256 * KmemWorld.MiB, engine: SlabEngineKind.Slubq));
 
     private static void Fill(KmemCache cache, int count)
     {

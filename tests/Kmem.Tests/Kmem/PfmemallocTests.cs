@@ -34,7 +34,7 @@ public sealed unsafe class PfmemallocTests
         hoard.Drop(system);
         Shrinkers.Unregister(hoard);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void A_tagged_slab_serves_the_entitled_until_it_is_empty_and_is_gone_with_its_tag_then() => KmemWorld.Run(static system =>
@@ -59,7 +59,7 @@ public sealed unsafe class PfmemallocTests
         hoard.Drop(system);
         Shrinkers.Unregister(hoard);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void When_a_refill_finds_that_pressure_has_passed_the_tag_ends() => KmemWorld.Run(static system =>
@@ -80,7 +80,7 @@ public sealed unsafe class PfmemallocTests
         Assert.True(cache.Statistics().ObjectsInMagazines >= 2);
         Shrinkers.Unregister(hoard);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void A_sleeper_that_is_not_entitled_waits_though_objects_are_free_and_gets_one_when_pages_come_back() => KmemWorld.Run(static system =>
@@ -106,7 +106,7 @@ public sealed unsafe class PfmemallocTests
         cache.Free(lent);
         Shrinkers.Unregister(hoard);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void A_slab_mapped_from_pages_of_the_reserve_is_tagged_too() => KmemWorld.Run(

@@ -137,7 +137,7 @@ public sealed unsafe class ReclaimTests
         {
             KmemCache cache = KmemCache.Create("waited_for", 1024);
             var held = new List<nint>();
-            for (int i = 0; i < 64; i++)
+            while (held.Count < 64 || cache.Statistics().ObjectsTotal > held.Count)
             {
                 held.Add((nint)cache.Alloc(KmFlags.Sleep));
             }

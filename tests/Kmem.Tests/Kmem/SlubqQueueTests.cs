@@ -22,7 +22,7 @@ public sealed unsafe class SlubqQueueTests
             Assert.Equal((queue + 1) / 2, cache.BatchSize);
             cache.Destroy();
         },
-        KmemWorld.Options(arena: 256 * KmemWorld.MiB));
+        KmemWorld.Options(arena: 256 * KmemWorld.MiB, engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void Queues_of_large_objects_take_no_more_than_their_share_of_the_arena() => KmemWorld.Run(static system =>
@@ -32,7 +32,7 @@ public sealed unsafe class SlubqQueueTests
         cache.Free(cache.Alloc(KmFlags.Sleep));
         Assert.Equal(0, cache.Statistics().ObjectsInMagazines);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void A_full_queue_gives_its_coldest_batch_to_the_shared_queue_and_an_empty_one_takes_the_hottest_there() => KmemWorld.Run(static system =>
@@ -63,7 +63,7 @@ public sealed unsafe class SlubqQueueTests
         Assert.Equal(0, shared.Count);
         FreeAll(cache, got);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void With_no_room_in_the_shared_queue_the_batch_goes_to_the_slabs() => KmemWorld.Run(static system =>
@@ -78,7 +78,7 @@ public sealed unsafe class SlubqQueueTests
         Assert.True(engine.QueueFlush > flushes);
         Assert.Equal(cache.Statistics().ObjectsInMagazines, engine.Statistics().ObjectsOut);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void Reclaim_takes_empty_slabs_first_then_alien_then_shared_queues_then_those_of_the_cpus() => KmemWorld.Run(
@@ -191,7 +191,7 @@ public sealed unsafe class SlubqQueueTests
         Assert.All(got, p => Assert.True(system.Mapping.IndexOf((byte*)p) >= system.Mapping.WindowStart));
         FreeAll(cache, got);
         cache.Destroy();
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
     [Fact]
     public void Before_the_system_is_up_no_allocation_sleeps_reclaims_or_wakes_kswapd() => KmemWorld.Run(static system =>
@@ -210,9 +210,9 @@ public sealed unsafe class SlubqQueueTests
         system.Pages.Free(page, 1);
         Shrinkers.Unregister(hoard);
         hoard.Drop(system);
-    });
+    }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
-    private static KmemOptions Nodes(int nodes) => KmemWorld.Options(nodes: nodes);
+    private static KmemOptions Nodes(int nodes) => KmemWorld.Options(nodes: nodes, engine: SlabEngineKind.Slubq);
 
     /// <summary>An object of a slab of the other node, handed over by a thread there.</summary>
     private static nint FromOtherNode(KmemCache cache)

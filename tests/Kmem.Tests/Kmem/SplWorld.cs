@@ -7,9 +7,12 @@ internal static unsafe class SplWorld
 {
     internal const int ObjectSize = 20480;
 
+    /// <summary>spl_kmem_cache_slab_limit as upstream has it, whatever the environment says.</summary>
+    internal const int HostLimit = 16384;
+
     internal static KmemOptions Options(
         KmemPolicy policy = KmemPolicy.Fstrans, bool poison = false, long oomNs = 20_000_000_000, long arena = 16 << 20, SplEngineOptions? spl = null) =>
-        KmemWorld.Options(policy, arena, poison, oomNs: oomNs, engine: SlabEngineKind.Spl, spl: spl);
+        KmemWorld.Options(policy, arena, poison, oomNs: oomNs, engine: SlabEngineKind.Spl, spl: spl ?? new SplEngineOptions { SlabLimit = HostLimit });
 
     internal static KmemCache Cache(string name, KmemCacheFlags flags = KmemCacheFlags.Vmem, int size = ObjectSize, Action? reclaim = null) =>
         KmemCache.Create(name, size, 8, null, null, flags | KmemCacheFlags.NoMagazine, reclaim);

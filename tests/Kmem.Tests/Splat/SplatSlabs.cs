@@ -22,6 +22,7 @@ internal static unsafe class SplatSlabs
         engine: engine == Spl ? SlabEngineKind.Spl : SlabEngineKind.Slubq,
         spl: new SplEngineOptions
         {
+            SlabLimit = SplWorld.HostLimit,
             Expire = ages ? SplExpire.Age : SplExpire.Mem,
             GrowTimeoutNs = isShort || Backends.IsSim ? new SplEngineOptions().GrowTimeoutNs : 20_000_000_000,
         });
@@ -34,7 +35,7 @@ internal static unsafe class SplatSlabs
     internal static void AssertEngine(string engine, int size, KmemCacheFlags flags, KmemCacheStats stats)
     {
         const KmemCacheFlags own = KmemCacheFlags.Kmem | KmemCacheFlags.Vmem;
-        bool isSpl = engine == Spl && (flags & KmemCacheFlags.Slab) == 0 && ((flags & own) != 0 || size > 16384);
+        bool isSpl = engine == Spl && (flags & KmemCacheFlags.Slab) == 0 && ((flags & own) != 0 || size > SplWorld.HostLimit);
         Assert.Equal(isSpl ? SlabEngineKind.Spl : SlabEngineKind.Slubq, stats.Engine);
     }
 
