@@ -45,8 +45,8 @@ namespace ZfsLite.Kmem;
 /// <para>
 /// What it repeats, since it is history: slabs of several large objects, which one live object pins; headers that spoil natural
 /// alignment; a switch of threads for each mapped slab. What it mends: a growth that fails tells its waiters, who go to the emergency path
-/// at once (upstream they sat out 100 ms, for ever anew); a slab made for waiters is not reaped before one of them took from it; an object that comes back wakes those whose wait has a limit; a thread
-/// in reclaim neither waits for a reaper nor, under fstrans, for a worker that may have to reclaim; the worker takes over its first
+/// at once (upstream they sat out 100 ms, for ever anew); a slab made for waiters is not reaped before one of them took from it; an object that comes back wakes those whose wait has a limit; under
+/// fstrans a reaper is not waited for without one; a thread in reclaim neither waits for a reaper nor, under fstrans, for a worker that may have to reclaim; the worker takes over its first
 /// caller's place on the reserve ladder; where contiguous pages can't be had for an emergency object (an arena of fixed size stays
 /// fragmented), fstrans maps scattered ones, whose tables honour the flags here; emergency objects have no header, and take exact pages, not a power of two.
 /// Slabs and magazines are scaled down on a small arena. Under pressure, with somebody waiting for memory, the magazines of all CPUs

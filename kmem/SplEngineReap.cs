@@ -71,9 +71,12 @@ internal sealed unsafe partial class SplEngine
         return worth;
     }
 
-    /// <summary>Waits while another thread reaps: what it frees will do, and it may need this CPU. A thread in reclaim goes on: two
-    /// that reap a cache each, and allocate from the other's, would wait for one another.</summary>
-    /// <returns>True: it waited (EAGAIN).</returns>
+    /// <summary>
+    /// Waits while another thread reaps: what it frees will do, and it may need this CPU. A thread in reclaim goes on: two that reap a
+    /// cache each, and allocate from the other's, would wait for one another. Under fstrans anybody goes on who has waited as long as for
+    /// a growth: a marked thread may hold a lock that the callback of an unmarked reaper wants.
+    /// </summary>
+    /// <returns>True: look again (EAGAIN).</returns>
     private bool WaitForReaper(Kthread self)
     {
         if (_reaper is null || Reclaimer.InReclaim(self))
@@ -81,12 +84,16 @@ internal sealed unsafe partial class SplEngine
             return false;
         }
 
+        long deadlineNs = _rules.Final ? Kclock.NowNs + System.Options.Spl.GrowTimeoutNs : long.MaxValue;
         _lock.Enter();
         bool waited = false;
         while (_reaper is { } reaper && !ReferenceEquals(reaper, self))
         {
-            waited = true;
-            _reaped.Wait(_lock, _reapWait);
+            waited = _reaped.WaitUntil(_lock, deadlineNs, _reapWait) || _reaper is null;
+            if (!waited)
+            {
+                break;
+            }
         }
 
         _lock.Exit();

@@ -21,6 +21,7 @@ internal sealed unsafe partial class SlabModel
 
         public long Scan(in ShrinkControl control, long toScan)
         {
+            model.EnterFs(control.MayEnterFs);
             if (model._plan.IsSlow && _rng.OneIn(4))
             {
                 Kthread.Sleep(_rng.Next(2) * SlowNs);

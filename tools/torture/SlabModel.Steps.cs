@@ -123,22 +123,31 @@ internal sealed unsafe partial class SlabModel
             flags = KmFlags.NoSleep | (actor.Rng.OneIn(3) ? KmFlags.PushPage : 0);
         }
 
+        bool zeroed = !slot.HasHooks && _fault == SlabFault.None && actor.Rng.OneIn(5);
+        bool locked = HasVnode && (marks & ThreadFlags.Fstrans) != 0 && actor.Rng.OneIn(2);
+        if (locked)
+        {
+            _vnode.Enter();
+        }
+
         self.Flags = marks;
         Begin(actor, flags, marks);
         byte* obj;
         try
         {
-            obj = AllocFaulty(actor, slot, flags);
+            obj = zeroed ? slot.Cache.Zalloc(flags) : AllocFaulty(actor, slot, flags);
         }
         catch (KmemExhaustedException) when (_plan.MayGiveUp && !actor.MustNotWait)
         {
             Counts[SlabCount.Exhausted]++;
             Finish(actor, before, marks);
+            Unlock(locked);
             return 0;
         }
 
         bool entitled = actor.Right == SlabRight.All;
         Finish(actor, before, marks);
+        Unlock(locked);
         if (obj == null)
         {
             Require((flags & KmFlags.NoSleep) != 0, "a sleeping allocation returned null");
@@ -147,6 +156,7 @@ internal sealed unsafe partial class SlabModel
             return 0;
         }
 
+        Require(!zeroed || !new Span<byte>(obj, slot.Spec.Size).ContainsAnyExcept((byte)0), "zalloc gives more than zeros");
         Receive(actor, slot, obj, entitled);
         if (keep)
         {
@@ -154,6 +164,14 @@ internal sealed unsafe partial class SlabModel
         }
 
         return (nint)obj;
+    }
+
+    private void Unlock(bool locked)
+    {
+        if (locked)
+        {
+            _vnode.Exit();
+        }
     }
 
     private void Begin(SlabActor actor, KmFlags flags, ThreadFlags marks)
@@ -242,6 +260,7 @@ internal sealed unsafe partial class SlabModel
     /// <summary>The reclaim callback of a cache: some objects that nobody holds.</summary>
     private void GiveBack(SlabSlot slot)
     {
+        EnterFs(!Fstrans.Check());
         long before = Counts[SlabCount.Frees];
         GiveBack(slot, 3);
         Counts[SlabCount.GivenBack] += Counts[SlabCount.Frees] - before;

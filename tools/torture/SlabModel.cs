@@ -6,7 +6,7 @@ namespace ZfsLite.Torture;
 /// <summary>
 /// One random life of a few caches in the simulator, all by a seed: threads that allocate, free, pass objects on, tune and reap caches,
 /// make and end others, and run short of memory; and a model beside them that knows who holds what. Only one thread runs at a time
-/// and the model has no scheduling point of its own, so it needs no lock.
+/// and the model's books are kept without a scheduling point, so that they need no lock.
 /// <para>What it holds the allocator to, at every step:</para>
 /// <para>
 /// 1. No byte belongs to two objects: neither by address nor, since pages can be mapped twice, by content.
@@ -18,7 +18,8 @@ namespace ZfsLite.Torture;
 /// 5. KM_NOSLEEP never waits for anything but a mutex, whose holder never sleeps; anybody else never gets null, and gives up only
 /// where nobody gives memory back.
 /// 6. An allocation leaves the marks of its thread as they were.
-/// 7. A cache that has live objects can't be destroyed; the refusal names live objects.
+/// 7. Nobody waits for ever; in particular, under policy fstrans, no marked thread that holds a lock for a thread in reclaim that wants it.
+/// 8. A cache that has live objects can't be destroyed; the refusal names live objects.
 /// </para>
 /// </summary>
 internal sealed unsafe partial class SlabModel
@@ -36,6 +37,7 @@ internal sealed unsafe partial class SlabModel
     private readonly List<SlabActor> _actors = [];
     private readonly HashSet<SlabEngine> _ended = [];
     private readonly Hoard _hoard;
+    private readonly Kmutex _vnode = new("model_vnode");
     private KmemSystem _system = null!;
     private int _slotsMade;
 
@@ -102,6 +104,19 @@ internal sealed unsafe partial class SlabModel
         }
 
         return Violation is not null;
+    }
+
+    /// <summary>Only under the policy of today may a marked thread allocate while it holds a lock that reclaim takes.</summary>
+    private bool HasVnode => _plan.Policy == KmemPolicy.Fstrans;
+
+    /// <summary>Reclaim comes into the file system, where marked threads hold a lock while they allocate.</summary>
+    private void EnterFs(bool may)
+    {
+        if (may && HasVnode)
+        {
+            _vnode.Enter();
+            _vnode.Exit();
+        }
     }
 
     private void Live()

@@ -16,6 +16,7 @@ internal sealed class SlabPlan
         Pressure = rng.Pick(SlabPressure.Plenty, SlabPressure.Plenty, SlabPressure.Short, SlabPressure.Short, SlabPressure.Tight, SlabPressure.Exhausted);
         IsSlow = Pressure == SlabPressure.Tight && rng.OneIn(3);
         HasReaper = rng.OneIn(2);
+        TortureReclaim = rng.OneIn(8) ? 1 + rng.Next(3) : 0;
         Spl = new SplEngineOptions
         {
             SlabLimit = rng.OneIn(4) ? 16384 : 0,
@@ -57,6 +58,9 @@ internal sealed class SlabPlan
     /// <summary>A thread does nothing but reap.</summary>
     internal bool HasReaper { get; }
 
+    /// <summary>One in so many unmarked sleeping allocations runs the shrinkers; 0: none does.</summary>
+    internal int TortureReclaim { get; }
+
     internal SplEngineOptions Spl { get; }
 
     internal CacheSpec[] Caches { get; }
@@ -69,6 +73,7 @@ internal sealed class SlabPlan
         ArenaBytes = KmemOptions.MinArenaBytes,
         Policy = Policy,
         Poison = Poison,
+        TortureReclaim = TortureReclaim,
         OomTimeoutNs = Pressure == SlabPressure.Exhausted ? 30_000_000 : 20_000_000_000,
         LockArena = false,
         MergeCaches = Merge,

@@ -128,7 +128,7 @@ public sealed unsafe partial class FaultsA7
 
             cache.Destroy();
         },
-        SplWorld.Options());
+        SplWorld.Options(KmemPolicy.TxCookie));
 
     [Theory]
     [InlineData(KmemPolicy.Emergency, true)]
@@ -426,6 +426,57 @@ public sealed unsafe partial class FaultsA7
         }
 
         LockOrder.Reset();
+    }
+
+    /// <summary>Upstream waits without a limit; no callback of its day took a lock.</summary>
+    [SimTheory]
+    [InlineData(KmemPolicy.TxCookie, false)]
+    [InlineData(KmemPolicy.Fstrans, true)]
+    public void A7_21_nor_for_a_reaper_that_wants_it(KmemPolicy policy, bool completes)
+    {
+        for (ulong seed = 1; seed <= 10; seed++)
+        {
+            SimResult result = SimWorld.Run(new SimOptions { Seed = seed, MaxSteps = 2_000_000 }, () => ReaperUnderALock(policy));
+            Assert.True(result.Outcome == (completes ? SimOutcome.Completed : SimOutcome.Deadlock), result.ToString());
+            Assert.Equal(completes, !result.Blocked.Any(static b => b.ToString().Contains("reaping of cache a7", StringComparison.Ordinal)));
+        }
+
+        LockOrder.Reset();
+    }
+
+    private static void ReaperUnderALock(KmemPolicy policy)
+    {
+        KmemSystem system = KmemSystem.Init(SplWorld.Options(policy));
+        var vnode = new Kmutex("test_vnode");
+        bool asked = false;
+        KmemCache cache = SplWorld.Cache("a7", reclaim: () =>
+        {
+            asked = true;
+            vnode.Enter();
+            vnode.Exit();
+        });
+        byte*[] all = TakeASlab(cache);
+        vnode.Enter();
+        Kthread reaper = Kthread.Start("reaper", cache.Reap);
+        KmemWorld.Until(() => asked, "the reaper wants the lock");
+        long start = Kclock.NowNs;
+        byte* p;
+        using (Fstrans.Mark())
+        {
+            p = cache.Alloc(KmFlags.Sleep);
+        }
+
+        Assert.InRange(Kclock.NowNs - start, 100 * Ms, 110 * Ms);
+        vnode.Exit();
+        reaper.Join();
+        cache.Free(p);
+        foreach (byte* obj in all)
+        {
+            cache.Free(obj);
+        }
+
+        cache.Destroy();
+        KmemSystem.Shutdown();
     }
 
     /// <summary>A sleeping caller begins a growth; reclaim in it wants a lock, whose holder asks the same cache with KM_PUSHPAGE.</summary>
