@@ -39,19 +39,20 @@ internal sealed class CacheRegistry(KmemSystem system)
         try
         {
             bool plain = constructor is null && destructor is null && reclaim is null;
+            SlabDebug? debug = Watch(name, size, align, flags);
             bool host = system.Options.SlabEngine != SlabEngineKind.Spl || IsHosts(size, flags);
             flags &= ~KmemCacheFlags.Slab;
-            SlabEngine? engine = FindNamed(name, size, align, plain, flags) ?? (plain && host ? FindMergeable(size, align, flags) : null);
+            SlabEngine? engine = FindNamed(name, size, align, plain, flags) ?? (plain && host && debug is null ? FindMergeable(size, align, flags) : null);
             if (engine is null)
             {
                 engine = host
-                    ? new SlubqEngine(system, name, size, align, flags, plain) { Id = _nextId }
-                    : new SplEngine(system, name, size, align, flags) { Id = _nextId };
+                    ? new SlubqEngine(system, name, debug?.EngineSize ?? size, align, flags, plain && debug is null) { Id = _nextId, JunksNewSlabs = debug is not null }
+                    : new SplEngine(system, name, debug?.EngineSize ?? size, align, flags) { Id = _nextId, JunksNewSlabs = debug is not null };
                 _nextId += IdStep;
                 _engines.Add(engine);
             }
 
-            var cache = new KmemCache(system, engine, name, size, align, constructor, destructor, reclaim);
+            var cache = new KmemCache(system, engine, name, size, align, constructor, destructor, reclaim, debug);
             engine.Caches.Add(cache);
             return cache;
         }
@@ -180,6 +181,14 @@ internal sealed class CacheRegistry(KmemSystem system)
         return stats;
     }
 
+    /// <summary>The watch over a cache, if it is to be watched.</summary>
+    private SlabDebug? Watch(string name, int size, int align, KmemCacheFlags flags)
+    {
+        SlabDebugFlags watched = (flags & KmemCacheFlags.NoDebug) != 0 ? SlabDebugFlags.None : system.Options.SlabDebug.For(name);
+        watched |= system.Options.Poison ? SlabDebugFlags.Poison : SlabDebugFlags.None;
+        return watched == SlabDebugFlags.None ? null : new SlabDebug(system, name, size, align, watched);
+    }
+
     /// <summary>KMC_SLAB: with the SPL engine, what asks for none of its kinds of slabs and is no larger than its limit.</summary>
     private bool IsHosts(int size, KmemCacheFlags flags) => (flags & KmemCacheFlags.Slab) != 0
         || ((flags & (KmemCacheFlags.Kmem | KmemCacheFlags.Vmem)) == 0 && size <= system.Options.Spl.SlabLimit);
@@ -222,7 +231,7 @@ internal sealed class CacheRegistry(KmemSystem system)
 
     private SlubqEngine? FindMergeable(int size, int align, KmemCacheFlags flags)
     {
-        if (!system.Options.MergeCaches || system.Options.Poison || flags != KmemCacheFlags.None)
+        if (!system.Options.MergeCaches || flags != KmemCacheFlags.None)
         {
             return null;
         }

@@ -52,5 +52,5 @@ internal sealed class KmallocCaches
     internal static void SetCurrent(KmallocCaches? caches) => s_current = caches?._bySize ?? [];
 
     private static KmemCache Create(KmemSystem system, int size) =>
-        KmemCache.CreateIn(system, $"kmalloc-{size}", size, 8, null, null, KmemCacheFlags.Slab);
+        KmemCache.CreateIn(system, $"kmalloc-{size}", size, (size & (size - 1)) == 0 ? Math.Clamp(size, 8, (int)ArenaMapping.PageSize) : 8, null, null, KmemCacheFlags.Slab);
 }

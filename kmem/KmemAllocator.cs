@@ -66,6 +66,11 @@ public static unsafe class KmemAllocator
             throw new InvalidOperationException($"address 0x{(ulong)p:x} is freed with size {size}, but was allocated with {d.Data}");
         }
 
+        if ((system.LargeDebug & SlabDebugFlags.Leaks) != 0)
+        {
+            _ = system.Leaks.Remove(p);
+        }
+
         Katomic.Add(ref system.LargeBytes, -((long)d.Pages << ArenaMapping.PageShift));
         system.FreePages(page, d.Pages);
     }
@@ -182,7 +187,8 @@ public static unsafe class KmemAllocator
             system.Torture.Point(flags, self);
         }
 
-        if (system.Options.FaultPoints && system.Faults.Hits(flags, self))
+        if ((system.Options.FaultPoints && system.Faults.Hits(flags, self))
+            || ((system.LargeDebug & SlabDebugFlags.Failslab) != 0 && system.Failslab.Hits(flags, size, self)))
         {
             return null;
         }
@@ -209,6 +215,11 @@ public static unsafe class KmemAllocator
         if (system.Options.Poison)
         {
             Poison.FillUninit(p, size);
+        }
+
+        if ((system.LargeDebug & SlabDebugFlags.Leaks) != 0)
+        {
+            system.Leaks.Add(p, size, SlabDebugSpec.LargeName, system.CallSites.Capture(), self);
         }
 
         return p;

@@ -30,7 +30,7 @@ public sealed unsafe partial class KmemCache
     private readonly KmemObjectAction? _constructor;
     private readonly KmemObjectAction? _destructor;
     private readonly Magazine[] _magazines;
-    private readonly bool _poison;
+    private readonly SlabDebug? _debug;
     private readonly bool _hooks;
     private long _slowAllocs;
     private long _slowFrees;
@@ -46,7 +46,8 @@ public sealed unsafe partial class KmemCache
         int align,
         KmemObjectAction? constructor,
         KmemObjectAction? destructor,
-        Action? reclaim)
+        Action? reclaim,
+        SlabDebug? debug)
     {
         Name = name;
         ObjectSize = size;
@@ -60,8 +61,8 @@ public sealed unsafe partial class KmemCache
         ReclaimCallback = reclaim;
         _constructor = constructor;
         _destructor = destructor;
-        _poison = system.Options.Poison;
-        _hooks = _poison || constructor is not null || destructor is not null || system.Torture.Rate > 0 || system.Options.FaultPoints;
+        _debug = debug;
+        _hooks = debug is not null || constructor is not null || destructor is not null || system.Torture.Rate > 0 || system.Options.FaultPoints;
         _queueSize = (engine.Flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : engine.QueueSize;
         _batch = (_queueSize + 1) / 2;
         _magazines = new Magazine[Kthread.CpuCount];
@@ -300,6 +301,7 @@ public sealed unsafe partial class KmemCache
     {
         if (_hooks && !MayAlloc(flags, self))
         {
+            Katomic.Increment(ref _failures);
             return null;
         }
 
@@ -336,23 +338,25 @@ public sealed unsafe partial class KmemCache
             Katomic.Increment(ref obj != null ? ref _slowAllocs : ref _failures);
         }
 
-        return _hooks && obj != null ? Prepare(obj) : obj;
+        return _hooks && obj != null ? Prepare(obj, self) : obj;
     }
 
     /// <summary>A free that did not hit: whose object is it, and where does it go?</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FreeSlow(byte* obj, Kthread self, Magazine magazine)
     {
+        byte* asked = obj;
+        obj -= _debug?.Left ?? 0;
         int page = _system.Mapping.IndexOf(obj);
         int owner = page < 0 ? 0 : _pages[page].Owner;
         if ((owner & SlabEngine.IdMask) != _engine.Id || _destroyed != 0)
         {
-            throw new InvalidOperationException($"address 0x{(ulong)obj:x} is freed to cache {Name}, which it is not from");
+            throw new InvalidOperationException($"address 0x{(ulong)asked:x} is freed to cache {Name}, which it is not from");
         }
 
         if (_hooks)
         {
-            Retire(obj, page);
+            Retire(obj, page, self);
         }
 
         bool queued = owner == magazine.PageOwner && _queueSize != 0 && (self.Flags & BypassesQueues) == 0 && !_pageAllocator.HasWaiters;
@@ -384,45 +388,39 @@ public sealed unsafe partial class KmemCache
             _system.Torture.Point(flags, self);
         }
 
+        if (_debug is { FailsByOrder: true } && _system.Failslab.Hits(flags, ObjectSize, self))
+        {
+            return false;
+        }
+
         return !_system.Options.FaultPoints || !_system.Faults.Hits(flags, self);
     }
 
-    /// <summary>The hooks of an allocation: checks and refills the junk, runs the constructor.</summary>
-    private byte* Prepare(byte* obj)
+    /// <summary>The hooks of an allocation: debugging, then the constructor.</summary>
+    private byte* Prepare(byte* obj, Kthread self)
     {
-        if (_poison)
+        if (_debug is not null)
         {
-            long at = Poison.FirstDifference(obj, ObjectSize);
-            if (at >= 0)
-            {
-                throw new InvalidOperationException($"cache {Name}: object 0x{(ulong)obj:x} was written at offset {at} after it was freed");
-            }
-
-            Poison.FillUninit(obj, ObjectSize);
+            _debug.Allocated(obj, self);
+            obj += _debug.Left;
         }
 
         _constructor?.Invoke(obj);
         return obj;
     }
 
-    /// <summary>The hooks of a free: finds a second free of the same object, runs the destructor, fills with junk.</summary>
-    private void Retire(byte* obj, int page)
+    /// <summary>The hooks of a free: is it an object, and taken? Then the destructor, and the fill with junk.</summary>
+    private void Retire(byte* obj, int page, Kthread self)
     {
+        int left = _debug?.Left ?? 0;
         if (!_engine.IsObject(obj, page))
         {
-            throw new InvalidOperationException($"cache {Name}: 0x{(ulong)obj:x} is not the start of an object");
+            throw new InvalidOperationException($"cache {Name}: 0x{(ulong)(obj + left):x} is not the start of an object");
         }
 
-        if (_poison && ObjectSize >= sizeof(uint) && Poison.IsFree(obj, ObjectSize))
-        {
-            throw new InvalidOperationException($"cache {Name}: object 0x{(ulong)obj:x} is freed twice");
-        }
-
-        _destructor?.Invoke(obj);
-        if (_poison)
-        {
-            Poison.FillFree(obj, ObjectSize);
-        }
+        _debug?.Freed(obj, self);
+        _destructor?.Invoke(obj + left);
+        _debug?.Junk(obj);
     }
 
     private void ThrowIfDestroyed()

@@ -14,7 +14,7 @@ public enum KmemCacheFlags
     /// <summary>KMC_NOTOUCH: accepted, without effect, as upstream.</summary>
     NoTouch = 0x1,
 
-    /// <summary>KMC_NODEBUG: accepted, without effect, as upstream.</summary>
+    /// <summary>KMC_NODEBUG: not watched, whatever <see cref="KmemOptions.SlabDebug"/> says. Upstream accepted it without effect.</summary>
     NoDebug = 0x2,
 
     /// <summary>KMC_NOMAGAZINE: every object comes straight from a slab.</summary>

@@ -176,7 +176,8 @@ public sealed unsafe partial class KmemCache
     {
         Span<nint> addresses = stackalloc nint[NamedAtDestroy];
         int found = _engine.FindLive(addresses);
-        return found == 0 ? string.Empty : ": " + string.Join(", ", addresses[..found].ToArray().Select(static a => $"0x{a:x}"));
+        int left = _debug?.Left ?? 0;
+        return found == 0 ? string.Empty : ": " + string.Join(", ", addresses[..found].ToArray().Select(a => $"0x{a + left:x}{_debug?.OwnerOf((byte*)a)}"));
     }
 
     /// <summary>The preallocated entry that ages the magazines every 5 s.</summary>

@@ -26,6 +26,9 @@ public sealed class KmemOptions
     /// <summary>Fills freed memory with junk and checks it on the next allocation. For tests: it touches every byte.</summary>
     public bool Poison { get; init; }
 
+    /// <summary>Which caches are watched, and how. Default: none.</summary>
+    public SlabDebugSpec SlabDebug { get; init; } = SlabDebugSpec.None;
+
     /// <summary>The sync path of the file system keeps memory pools. Off: it asks the allocator like everybody, to see what they are for.</summary>
     public bool UseMempools { get; init; } = true;
 

@@ -80,6 +80,9 @@ public sealed class KmemSystem
         Caches = new CacheRegistry(this);
         QueueMemory = new QueueMemory(this);
         Faults = new FaultPoint(this);
+        Failslab = new Failslab(this);
+        Leaks = new LeakTracker(CallSites);
+        LargeDebug = options.SlabDebug.For(SlabDebugSpec.LargeName);
         Spl = new SplEngineShared(this);
         Kmalloc = new KmallocCaches(this);
         Pages.AllowedGfp = (GfpMask)~0;
@@ -134,6 +137,17 @@ public sealed class KmemSystem
     internal MempoolRegistry Mempools { get; } = new();
 
     internal FaultPoint Faults { get; }
+
+    /// <summary>Allocations that fail by order.</summary>
+    internal Failslab Failslab { get; }
+
+    /// <summary>The live allocations of watched caches.</summary>
+    internal LeakTracker Leaks { get; }
+
+    internal CallSites CallSites { get; } = new();
+
+    /// <summary>How allocations of whole pages are watched.</summary>
+    internal SlabDebugFlags LargeDebug { get; }
 
     internal Kswapd Kswapd { get; }
 
@@ -214,8 +228,14 @@ public sealed class KmemSystem
         IEnumerable<string> caches = Caches.Statistics()
             .Where(c => c.ObjectsAllocated != 0 && !QueueMemory.IsOwn(c.Name))
             .Select(static c => $"{c.ObjectsAllocated} of {c.Name}");
-        return $"{missing} pages: {string.Join(", ", caches)}; {LargeBytes} bytes of large allocations";
+        IEnumerable<string> sites = LiveAllocations().Take(8).Select(static s => $"{s.Count} of {s.Cache}, {s.Bytes} bytes, by {s.Site}");
+        string tracked = string.Join("; ", sites);
+        return $"{missing} pages: {string.Join(", ", caches)}; {LargeBytes} bytes of large allocations{(tracked.Length == 0 ? string.Empty : "; live: " + tracked)}";
     }
+
+    /// <summary>The live allocations of the caches that are watched for leaks (letter L of <see cref="KmemOptions.SlabDebug"/>), by cache and
+    /// call site, most bytes first. Allocates on the GC heap.</summary>
+    public IReadOnlyList<KmemLeak> LiveAllocations() => Leaks.Sites();
 
     /// <summary>Gives the arena back. A simulated world that has ended takes its kmem along: its kswapd is gone already.</summary>
     private void Close()

@@ -27,7 +27,7 @@ internal sealed unsafe class QueueMemory
                 8,
                 null,
                 null,
-                KmemCacheFlags.NoMagazine | KmemCacheFlags.Slab);
+                KmemCacheFlags.NoMagazine | KmemCacheFlags.Slab | KmemCacheFlags.NoDebug);
         }
     }
 

@@ -37,6 +37,9 @@ internal abstract unsafe class SlabEngine
     /// <summary>KMC_* flags.</summary>
     internal KmemCacheFlags Flags { get; }
 
+    /// <summary>Memory of new slabs is filled with the junk of freed memory, for those who watch its objects.</summary>
+    internal bool JunksNewSlabs { get; init; }
+
     /// <summary>The caches that share it. Guarded by the lock of <see cref="CacheRegistry"/>.</summary>
     internal List<KmemCache> Caches { get; } = [];
 

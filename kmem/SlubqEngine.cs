@@ -39,7 +39,6 @@ internal sealed unsafe class SlubqEngine : SlabEngine
 
     private readonly SlabGeometry _geometry;
     private readonly SlubqNode[] _nodes;
-    private readonly bool _poison;
     private int _minPartial = 1;
     private long _allocShared;
     private long _freeShared;
@@ -50,7 +49,6 @@ internal sealed unsafe class SlubqEngine : SlabEngine
         : base(system, name, flags)
     {
         _geometry = new SlabGeometry(size, align);
-        _poison = system.Options.Poison;
         Align = align;
         IsMergeable = isMergeable && flags == KmemCacheFlags.None;
         QueueSize = (flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : _geometry.QueueSize(system.ArenaBytes, Kthread.CpuCount);
@@ -400,7 +398,7 @@ internal sealed unsafe class SlubqEngine : SlabEngine
 
     private byte* AddSlab(int head, int pages, Kthread self)
     {
-        if (_poison)
+        if (JunksNewSlabs)
         {
             Poison.FillFree(System.Mapping.Address(head), (long)pages << ArenaMapping.PageShift);
         }

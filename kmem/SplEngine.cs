@@ -59,7 +59,6 @@ internal sealed unsafe partial class SplEngine : SlabEngine
     private readonly PageDesc[] _pages;
     private readonly SplEngineGeometry _geometry;
     private readonly SplEngineShared _shared;
-    private readonly bool _poison;
     private readonly Kmutex _lock = new("spl_kmem_cache");
     private SplSlab* _partialHead;
     private SplSlab* _partialTail;
@@ -81,7 +80,6 @@ internal sealed unsafe partial class SplEngine : SlabEngine
         _pages = system.Mapping.Pages;
         _geometry = new SplEngineGeometry(name, size, align, flags, system.Options.Spl, system.ArenaBytes);
         _shared = system.Spl;
-        _poison = system.Options.Poison;
         _emergency = new SplEngineTree(_pages);
         _rules = new SplEngineRules(system.Policy, _geometry.Mapped, flags);
         _growth = new Growth(this);

@@ -326,7 +326,7 @@ internal sealed unsafe partial class SplEngine
         d.Pages = _geometry.EmergencyPages;
         d.Data = 1;
         byte* obj = System.Mapping.Address(page);
-        if (_poison)
+        if (JunksNewSlabs)
         {
             Poison.FillFree(obj, (long)_geometry.EmergencyPages << ArenaMapping.PageShift);
         }
@@ -363,7 +363,7 @@ internal sealed unsafe partial class SplEngine
 
         Own(page, _geometry.Pages, page);
         SplSlab* slab = SlabAt(page);
-        if (_poison)
+        if (JunksNewSlabs)
         {
             Poison.FillFree((byte*)slab, (long)_geometry.Pages << ArenaMapping.PageShift);
         }
@@ -408,7 +408,7 @@ internal sealed unsafe partial class SplEngine
 
                 Own(page, _geometry.ObjectPages, slab->Page);
                 _pages[page].Data = 1;
-                if (_poison)
+                if (JunksNewSlabs)
                 {
                     Poison.FillFree(System.Mapping.Address(page), (long)_geometry.ObjectPages << ArenaMapping.PageShift);
                 }
