@@ -46,7 +46,8 @@ usage: ./fuse-test.sh COMMAND
                         N minutes (3) of parallel work with kill -9 of the daemon
   torture kmem [--schedules N | --minutes M] [--seed S] [--engine slubq|spl|both] [--resume]
                         random schedules of the slab engines in the simulator (1,000,000)
-  bench kmem            allocators side by side; the table goes to tools/bench/results
+  bench kmem [--full]   allocators side by side, in 5 sizes or 12; the tables go to
+                        tools/bench/results
   install, uninstall    /usr/local/bin/zfslite and the helpers of mount(8) and umount(8)
   help                  this text
 
@@ -266,30 +267,35 @@ need_library() {
     ldconfig -p | grep -q "$1" || need_packages "$1 $2"
 }
 
-# bench kmem: the allocators' table, kept with the machine and the commit it comes from.
+# bench kmem: the allocators' tables, kept with the machine, the command and the commit they come from.
 cmd_bench() {
     [ "${1:-}" = kmem ] || die "there is no benchmark '${1:-}'; type: ./fuse-test.sh bench kmem"
     shift
-    mkdir -p "$ART"
+    local command="./fuse-test.sh bench kmem${*:+ $*}" out="$ROOT/tools/bench/results/kmem.md" commit head
+    if [ "${1:-}" = --full ]; then
+        export ZFSLITE_BENCH_GRID=full
+        out="$ROOT/tools/bench/results/kmem-full.md"
+        shift
+    fi
+    mkdir -p "$ART" "$(dirname "$out")"
     need_dotnet
     need_library libmimalloc.so.2 libmimalloc2.0
     need_library libjemalloc.so.2 libjemalloc2
     say "building (Release)"
     quiet "$ART/build.log" dotnet build "$ROOT/tools/bench" -c Release -v q -clp:NoSummary
-    local out="$ROOT/tools/bench/results/kmem.md" work
-    work="$(mktemp -d)"
+    commit="$(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown)"
+    git -C "$ROOT" diff --quiet HEAD -- kmem tools/bench 2>/dev/null || commit+=" and changes that are in none"
+    head="# Allocators side by side
+
+\`$command\`, $(date -u '+%Y-%m-%d %H:%M') UTC, commit $commit, $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r), .NET $(dotnet --version), load before the run $(cut -d ' ' -f 1-2 /proc/loadavg)
+
+"
+    say "measuring: about 8 minutes, with --full about 25; every case is logged to $ART/bench.log"
     # jemalloc is loaded late and has thread-local data: room for it must be set aside at the start.
     GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384 \
-        dotnet "$ART/bin/bench/release/bench.dll" kmem --artifacts "$work" "$@" | grep -E '^// \* (Summary|Warn)|^\|' || die "the benchmark failed"
-    mkdir -p "$(dirname "$out")"
-    {
-        echo "# Allocators side by side"
-        echo
-        echo "$(date -u +%Y-%m-%d), commit $(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown), $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)"
-        echo
-        cat "$work"/results/*-github.md
-    } >"$out"
-    rm -rf "$work"
+        dotnet "$ART/bin/bench/release/bench.dll" kmem --head "$head" --out "$out" "$@" >"$ART/bench.log" 2>&1 </dev/null \
+        || { tail -n 20 "$ART/bench.log" >&2; die "the benchmark failed (full log: $ART/bench.log)"; }
+    cat "$out"
     say "written: $out"
 }
 

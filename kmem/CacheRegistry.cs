@@ -47,7 +47,7 @@ internal sealed class CacheRegistry(KmemSystem system)
             {
                 engine = host
                     ? new SlubqEngine(system, name, debug?.EngineSize ?? size, align, flags, plain && debug is null) { Id = _nextId, JunksNewSlabs = debug is not null }
-                    : new SplEngine(system, name, debug?.EngineSize ?? size, align, flags) { Id = _nextId, JunksNewSlabs = debug is not null };
+                    : new SplEngine(system, name, debug?.EngineSize ?? size, align, flags, constructor, destructor) { Id = _nextId, JunksNewSlabs = debug is not null };
                 _nextId += IdStep;
                 _engines.Add(engine);
             }

@@ -59,10 +59,11 @@ public sealed unsafe partial class KmemCache
         _engine = engine;
         _spl = engine as SplEngine;
         ReclaimCallback = reclaim;
-        _constructor = constructor;
-        _destructor = destructor;
+        HasConstructor = constructor is not null || destructor is not null || reclaim is not null;
+        _constructor = _spl is { SlabLife: true } ? null : constructor;
+        _destructor = _spl is { SlabLife: true } ? null : destructor;
         _debug = debug;
-        _hooks = debug is not null || constructor is not null || destructor is not null || system.Torture.Rate > 0 || system.Options.FaultPoints;
+        _hooks = debug is not null || _constructor is not null || _destructor is not null || system.Torture.Rate > 0 || system.Options.FaultPoints;
         _queueSize = (engine.Flags & KmemCacheFlags.NoMagazine) != 0 ? 0 : engine.QueueSize;
         _batch = (_queueSize + 1) / 2;
         _magazines = new Magazine[Kthread.CpuCount];
@@ -83,7 +84,7 @@ public sealed unsafe partial class KmemCache
     public int Align { get; }
 
     /// <summary>Are its objects constructed or destructed, or is there a callback for reclaim?</summary>
-    internal bool HasConstructor => _constructor is not null || _destructor is not null || ReclaimCallback is not null;
+    internal bool HasConstructor { get; }
 
     /// <summary>What is behind it, shared with other caches perhaps.</summary>
     internal SlabEngine Engine => _engine;

@@ -170,6 +170,8 @@ public sealed unsafe partial class KmemCache
 
             magazine.Leave();
         }
+
+        _spl!.AgeSlabs(AgeNs);
     }
 
     private string DescribeLive()

@@ -65,7 +65,7 @@ public sealed class KmemOptions
 #endif
 
     /// <summary>kmem_alloc of more bytes than this is warned of and counted: such sizes belong to vmem_alloc (spl_kmem_alloc_warn).
-    /// Sizes that a kmalloc cache serves, up to 8 KiB, never are. 0: no warnings. Default 64 KiB.</summary>
+    /// Sizes up to 8 KiB never are. 0: no warnings. Default 64 KiB.</summary>
     public long AllocWarnBytes { get; init; } = 64 << 10;
 
     /// <summary>kmem_alloc of more bytes than this gives null, whatever the flags (spl_kmem_alloc_max). 8 KiB at least; default a

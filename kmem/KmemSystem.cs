@@ -195,6 +195,11 @@ public sealed class KmemSystem
         ArgumentOutOfRangeException.ThrowIfNegative(options.AllocWarnBytes);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.AllocMaxBytes, KmallocCaches.MaxSize);
         options.Spl.Check();
+        if (options.Spl.SlabLife && (options.Poison || !options.SlabDebug.IsNone))
+        {
+            throw new ArgumentException("Spl.SlabLife keeps free objects constructed, and slab debugging writes to them: one of the two", nameof(options));
+        }
+
         _ = Watermarks.Compute((int)(options.ArenaBytes / ArenaMapping.PageSize), options.MinFreeBytes);
         s_current = new KmemSystem(options);
         KmallocCaches.SetCurrent(s_current.Kmalloc);

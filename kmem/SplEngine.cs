@@ -74,9 +74,13 @@ internal sealed unsafe partial class SplEngine : SlabEngine
     private long _bytes;
     private long _deadlocks;
 
-    internal SplEngine(KmemSystem system, string name, int size, int align, KmemCacheFlags flags)
+    internal SplEngine(
+        KmemSystem system, string name, int size, int align, KmemCacheFlags flags, KmemObjectAction? constructor, KmemObjectAction? destructor)
         : base(system, name, flags)
     {
+        _slabLife = system.Options.Spl.SlabLife;
+        _constructor = _slabLife ? constructor : null;
+        _destructor = _slabLife ? destructor : null;
         _pages = system.Mapping.Pages;
         _geometry = new SplEngineGeometry(name, size, align, flags, system.Options.Spl, system.ArenaBytes);
         _shared = system.Spl;
@@ -252,15 +256,18 @@ internal sealed unsafe partial class SplEngine : SlabEngine
 
     /// <summary>Frees up to so many empty slabs, from the tail of the partial list up to the first that isn't empty.</summary>
     /// <returns>Objects that went with them.</returns>
-    private long ReclaimSlabs(int most)
+    private long ReclaimSlabs(int most, long emptySinceNs = long.MaxValue)
     {
         SplSlab* unlinked = null;
         long objects = 0;
         _lock.Enter();
-        while (most-- > 0 && HasEmptySlab)
+        SplSlab* next = NextEmpty(_partialTail, emptySinceNs);
+        while (most-- > 0 && next != null)
         {
-            SplSlab* slab = _partialTail;
+            SplSlab* slab = next;
+            SplSlab* before = slab->Prev;
             Unlink(slab);
+            next = NextEmpty(before, emptySinceNs);
             slab->Next = unlinked;
             unlinked = slab;
             objects += slab->Objects;
@@ -274,14 +281,15 @@ internal sealed unsafe partial class SplEngine : SlabEngine
         {
             SplSlab* slab = unlinked;
             unlinked = slab->Next;
+            ForEachObject(slab, _destructor);
             FreeSlab(slab);
         }
 
         return objects;
     }
 
-    /// <summary>There is an empty slab, and nobody waits for just that one. The lock is held.</summary>
-    private bool HasEmptySlab => _partialTail != null && _partialTail->InUse == 0 && (_expecting == 0 || _partialHead != _partialTail);
+    /// <summary>There is a slab that should go at once. The lock is held.</summary>
+    private bool HasEmptySlab => !_slabLife && NextEmpty(_partialTail, long.MaxValue) != null;
 
     /// <summary>Takes an object from the first partial slab. There is one; the lock is held.</summary>
     private byte* TakeObject()
@@ -344,6 +352,7 @@ internal sealed unsafe partial class SplEngine : SlabEngine
         if (slab->InUse == 0)
         {
             _slabAlloc--;
+            slab->EmptyAtNs = _slabLife ? Kclock.NowNs : 0;
             Unlink(slab);
             LinkTail(slab);
         }

@@ -313,6 +313,7 @@ internal sealed unsafe partial class SplEngine
             throw new InvalidOperationException($"cache {Name}: 0x{(ulong)obj:x} is no object, or is freed twice");
         }
 
+        _destructor?.Invoke(obj);
         System.FreePages(page, _geometry.EmergencyPages);
     }
 
@@ -338,6 +339,7 @@ internal sealed unsafe partial class SplEngine
         _objectMax = Math.Max(_objectMax, ++_objectOut);
         _bytes += (long)_geometry.EmergencyPages << ArenaMapping.PageShift;
         _lock.Exit();
+        _constructor?.Invoke(obj);
         return added ? obj : throw new InvalidOperationException($"cache {Name}: page {page} is an emergency object already");
     }
 
@@ -389,6 +391,7 @@ internal sealed unsafe partial class SplEngine
             slab->Free = header;
         }
 
+        ForEachObject(slab, _constructor);
         return slab;
     }
 

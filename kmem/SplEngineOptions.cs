@@ -33,6 +33,12 @@ public sealed record SplEngineOptions
     /// <summary>How long an allocation waits for a growth before it asks for an emergency object, nanoseconds. 100 ms (HZ/10).</summary>
     public long GrowTimeoutNs { get; init; } = 100_000_000;
 
+    /// <summary>Laboratory: the life of objects before October 2014. A constructor runs for every object when its slab is made, the
+    /// destructor when the slab is given back; an empty slab is not given back at once but after 15 s, or by a reap, which
+    /// looks at every partial slab for it. With <see cref="SplExpire.Age"/> it is what splat's slab_reap took 30 to 40 s on. Not together with
+    /// slab debugging, which writes to objects that are to stay constructed.</summary>
+    public bool SlabLife { get; init; }
+
     private static int LimitFromEnvironment() => Environment.GetEnvironmentVariable("ZFSLITE_SPL_SLAB_LIMIT") switch
     {
         null or "" => 16384,

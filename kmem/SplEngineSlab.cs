@@ -32,4 +32,7 @@ internal unsafe struct SplSlab
 
     /// <summary>Its free objects.</summary>
     internal SplObject* Free;
+
+    /// <summary><see cref="SplEngineOptions.SlabLife"/>: when it became empty, nanoseconds.</summary>
+    internal long EmptyAtNs;
 }

@@ -3,11 +3,14 @@ namespace ZfsLite.Bench.Kmem;
 /// <summary>Object sizes of a run: five, or with ZFSLITE_BENCH_GRID=full every power of two from 64 bytes to 128 KiB.</summary>
 internal static class BenchSizes
 {
-    /// <summary>The sizes, bytes.</summary>
-    internal static int[] All { get; } = Environment.GetEnvironmentVariable("ZFSLITE_BENCH_GRID") == "full"
-        ? [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072]
-        : [64, 512, 4096, 16384, 131072];
+    private static readonly bool s_full = Environment.GetEnvironmentVariable("ZFSLITE_BENCH_GRID") == "full";
+
+    /// <summary>The full grid, bytes.</summary>
+    internal static int[] Full { get; } = [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072];
+
+    /// <summary>The sizes of this run, bytes.</summary>
+    internal static int[] All { get; } = s_full ? Full : [64, 512, 4096, 16384, 131072];
 
     /// <summary>Three of them, where more dimensions vary.</summary>
-    internal static int[] Few { get; } = Environment.GetEnvironmentVariable("ZFSLITE_BENCH_GRID") == "full" ? All : [64, 4096, 131072];
+    internal static int[] Few { get; } = s_full ? Full : [64, 4096, 131072];
 }
