@@ -40,9 +40,6 @@ internal sealed unsafe class SlubqEngine : SlabEngine
     private readonly SlabGeometry _geometry;
     private readonly SlubqNode[] _nodes;
     private int _minPartial = 1;
-    private long _allocShared;
-    private long _freeShared;
-    private long _freeAlien;
     private long _queueFlush;
 
     internal SlubqEngine(KmemSystem system, string name, int size, int align, KmemCacheFlags flags, bool isMergeable)
@@ -91,13 +88,13 @@ internal sealed unsafe class SlubqEngine : SlabEngine
     internal int AlienSize => _nodes.Length == 1 ? 0 : _nodes[0].Aliens[1].Size;
 
     /// <summary>Objects that came from shared queues.</summary>
-    internal long AllocShared => Katomic.Load(ref _allocShared);
+    internal long AllocShared => _nodes.Sum(static n => n.Shared.Taken);
 
     /// <summary>Objects that went to shared queues.</summary>
-    internal long FreeShared => Katomic.Load(ref _freeShared);
+    internal long FreeShared => _nodes.Sum(static n => n.Shared.Added);
 
     /// <summary>Objects that went to alien queues.</summary>
-    internal long FreeAlien => Katomic.Load(ref _freeAlien);
+    internal long FreeAlien => _nodes.Sum(static n => n.Aliens.Sum(static a => a.Added));
 
     /// <summary>Times that queues were emptied or cut into the slabs.</summary>
     internal long QueueFlush => Katomic.Load(ref _queueFlush);
@@ -124,7 +121,6 @@ internal sealed unsafe class SlubqEngine : SlabEngine
             node.Shared.Enter();
             got = node.Shared.Take(magazine.Objects, want);
             node.Shared.Exit();
-            Katomic.Add(ref _allocShared, got);
         }
 
         if (got == 0)
@@ -342,7 +338,6 @@ internal sealed unsafe class SlubqEngine : SlabEngine
             node.Shared.Exit();
             if (got > 0)
             {
-                Katomic.Increment(ref _allocShared);
                 return obj;
             }
         }
@@ -417,11 +412,6 @@ internal sealed unsafe class SlubqEngine : SlabEngine
         shared.Enter();
         bool put = shared.TryPut(objects, count);
         shared.Exit();
-        if (put)
-        {
-            Katomic.Add(ref _freeShared, count);
-        }
-
         return put;
     }
 
@@ -440,11 +430,6 @@ internal sealed unsafe class SlubqEngine : SlabEngine
 
         bool put = alien.TryPut(&obj, 1);
         alien.Exit();
-        if (put)
-        {
-            Katomic.Increment(ref _freeAlien);
-        }
-
         return put;
     }
 

@@ -22,6 +22,13 @@ internal sealed unsafe class SlubqQueue(KmemSystem system, string lockClass, int
     /// <summary>Has it an array now? A guess.</summary>
     internal bool HasArray => _capacity > 0;
 
+    /// <summary>Objects taken over all time. With the queue's own lock, not an atomic of the engine: two threads that hand objects to
+    /// one another would both write to it.</summary>
+    internal long Taken { get; private set; }
+
+    /// <summary>Objects added over all time.</summary>
+    internal long Added { get; private set; }
+
     /// <summary>Takes the lock.</summary>
     internal void Enter() => _lock.Enter();
 
@@ -34,6 +41,7 @@ internal sealed unsafe class SlubqQueue(KmemSystem system, string lockClass, int
     {
         int n = Math.Min(max, Count);
         Count -= n;
+        Taken += n;
         new ReadOnlySpan<nint>(_objects + Count, n).CopyTo(new Span<nint>(into, n));
         return n;
     }
@@ -48,6 +56,7 @@ internal sealed unsafe class SlubqQueue(KmemSystem system, string lockClass, int
 
         new ReadOnlySpan<nint>(from, count).CopyTo(new Span<nint>(_objects + Count, count));
         Count += count;
+        Added += count;
         return true;
     }
 
