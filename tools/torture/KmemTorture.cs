@@ -85,6 +85,9 @@ internal sealed class KmemTorture : IDisposable
         }
     }
 
+    /// <summary>Ends workers whose schedule never does. To be called now and then.</summary>
+    internal void EndHung() => _processes.ForEach(static p => p.EndIfHung());
+
     /// <summary>Writes the state.</summary>
     internal void Save()
     {

@@ -16,6 +16,7 @@ internal static class TortureCommand
 
     private const long SchedulesByDefault = 1_000_000;
     private const int MostWorkers = 16;
+    private const ulong SeedMax = long.MaxValue;
 
     private static readonly Option<long?> s_schedules = new("--schedules")
     {
@@ -63,6 +64,11 @@ internal static class TortureCommand
         if (schedules is < 1 || minutes is <= 0 || parsed.GetValue(s_workers) is < 1 or > MostWorkers)
         {
             return Usage($"--schedules is at least 1, --minutes more than 0, --workers 1 to {MostWorkers}");
+        }
+
+        if (parsed.GetValue(s_seed) > SeedMax)
+        {
+            return Usage($"--seed is at most {SeedMax}");
         }
 
         var settings = new TortureSettings

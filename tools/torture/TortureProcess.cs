@@ -8,9 +8,11 @@ namespace ZfsLite.Torture;
 internal sealed class TortureProcess : IDisposable
 {
     /// <summary>A schedule takes milliseconds. One that takes this long never ends.</summary>
-    private static readonly TimeSpan s_hung = TimeSpan.FromSeconds(60);
+    private const int HungMs = 60_000;
 
     private readonly Process _process;
+    private long _busySinceMs;
+    private volatile bool _isHung;
 
     /// <param name="cpu">Which of the processors that this process may use, counted from 0.</param>
     internal TortureProcess(int cpu)
@@ -36,17 +38,20 @@ internal sealed class TortureProcess : IDisposable
     /// <summary>Ends it at once.</summary>
     public void Dispose()
     {
-        try
-        {
-            _process.Kill();
-            _process.WaitForExit();
-        }
-        catch (InvalidOperationException)
-        {
-            // It has ended.
-        }
-
+        Kill();
+        _process.WaitForExit();
         _process.Dispose();
+    }
+
+    /// <summary>Ends it if its schedule has gone on for too long. To be called now and then, from another thread.</summary>
+    internal void EndIfHung()
+    {
+        long since = Interlocked.Read(ref _busySinceMs);
+        if (since != 0 && Environment.TickCount64 - since > HungMs)
+        {
+            _isHung = true;
+            Kill();
+        }
     }
 
     /// <summary>Has an order run.</summary>
@@ -58,23 +63,19 @@ internal sealed class TortureProcess : IDisposable
         ulong seed = order.First;
         try
         {
+            Interlocked.Exchange(ref _busySinceMs, Environment.TickCount64);
             _process.StandardInput.WriteLine(order.ToString());
             _process.StandardInput.Flush();
             while (true)
             {
-                Task<string?> read = _process.StandardOutput.ReadLineAsync();
-                if (!read.Wait(s_hung))
-                {
-                    _process.Kill();
-                    return (null, new TortureFailure(order.Engine, seed, 1, $"the schedule has not ended in {s_hung.TotalSeconds:0} s"));
-                }
-
-                switch (read.Result)
+                // Not asynchronously: that would need threads of the pool, of which there are as few as processors.
+                switch (_process.StandardOutput.ReadLine())
                 {
                     case null:
                         return (null, Ended(order, seed));
                     case ['s', ' ', .. var number]:
                         seed = ulong.Parse(number, CultureInfo.InvariantCulture);
+                        Interlocked.Exchange(ref _busySinceMs, Environment.TickCount64);
                         onSeed();
                         break;
                     case ['c', ' ', .. var counts]:
@@ -84,9 +85,13 @@ internal sealed class TortureProcess : IDisposable
                 }
             }
         }
-        catch (Exception e) when (e is IOException or AggregateException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException)
         {
             return (null, null);
+        }
+        finally
+        {
+            Interlocked.Exchange(ref _busySinceMs, 0);
         }
     }
 
@@ -94,6 +99,20 @@ internal sealed class TortureProcess : IDisposable
     {
         _process.WaitForExit();
         const int killed = 128 + 9;
-        return _process.ExitCode == killed ? null : new TortureFailure(order.Engine, seed, 1, $"the process died with exit code {_process.ExitCode}");
+        return _isHung ? new TortureFailure(order.Engine, seed, 1, $"the schedule has not ended in {HungMs / 1000} s")
+            : _process.ExitCode == killed ? null
+            : new TortureFailure(order.Engine, seed, 1, $"the process died with exit code {_process.ExitCode}");
+    }
+
+    private void Kill()
+    {
+        try
+        {
+            _process.Kill();
+        }
+        catch (InvalidOperationException)
+        {
+            // It has ended.
+        }
     }
 }

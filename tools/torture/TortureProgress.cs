@@ -17,6 +17,7 @@ internal static class TortureProgress
         {
             while (!workers.Wait(LineMs))
             {
+                torture.EndHung();
                 Console.WriteLine("  " + Line(torture));
             }
 
@@ -26,10 +27,12 @@ internal static class TortureProgress
         long before = torture.Done;
         AnsiConsole.Progress().HideCompleted(true).Start(context =>
         {
-            double most = settings.Schedules ?? settings.Time!.Value.TotalSeconds;
-            ProgressTask bar = context.AddTask("schedules", maxValue: most);
+            double? most = settings.Schedules ?? settings.Time?.TotalSeconds;
+            ProgressTask bar = context.AddTask("schedules", maxValue: most ?? 1);
+            bar.IsIndeterminate = most is null;
             while (!workers.Wait(BarMs))
             {
+                torture.EndHung();
                 bar.Description = Line(torture);
                 bar.Value = settings.Schedules is null ? torture.Elapsed.TotalSeconds : before + torture.Begun;
             }

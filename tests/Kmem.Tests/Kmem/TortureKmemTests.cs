@@ -90,6 +90,7 @@ public sealed partial class TortureKmemTests : IDisposable
     [InlineData("--schedules", "0")]
     [InlineData("--resume", "")]
     [InlineData("--minutes", "-1")]
+    [InlineData("--seed", "18446744073709551615")]
     public void Wrong_use_is_one_line_and_exit_code_2(string option, string value)
     {
         (int exit, string text) = Run(["kmem", "--state", StateFile, option, .. value.Length > 0 ? [value] : Array.Empty<string>()]);
