@@ -14,14 +14,18 @@ public sealed class SlabDebugSpec
     public const string LargeName = "kmem_alloc-large";
 
     /// <summary>No cache is watched.</summary>
-    public static readonly SlabDebugSpec None = new([]);
+    public static readonly SlabDebugSpec None = new([], string.Empty);
 
     private readonly List<Block> _blocks;
+    private readonly string _text;
 
-    private SlabDebugSpec(List<Block> blocks) => _blocks = blocks;
+    private SlabDebugSpec(List<Block> blocks, string text) => (_blocks, _text) = (blocks, text);
 
-    /// <summary>Is nothing watched?</summary>
-    public bool IsNone => _blocks.TrueForAll(static b => b.Flags == SlabDebugFlags.None);
+    /// <summary>Is anything watched in this way?</summary>
+    public bool Watches(SlabDebugFlags flags) => _blocks.Exists(b => (b.Flags & flags) != 0);
+
+    /// <summary>The text that it was read from; empty for <see cref="None"/>.</summary>
+    public override string ToString() => _text;
 
     /// <summary>Reads a specification.</summary>
     /// <param name="text">Such as "FZ;L,zio_buf_*,kmalloc-128".</param>
@@ -42,7 +46,7 @@ public sealed class SlabDebugSpec
             blocks.Add(new Block(FlagsOf(words[0]), names));
         }
 
-        return new SlabDebugSpec(blocks);
+        return new SlabDebugSpec(blocks, text);
     }
 
     /// <summary>How a cache is watched.</summary>

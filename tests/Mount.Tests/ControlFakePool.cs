@@ -39,6 +39,9 @@ internal sealed class ControlFakePool : IPoolCommands
         Caches = [new() { Cache = "dnode_t", ObjectSize = 512, Active = 3, Objects = 8, Slabs = 1, Bytes = 4096 }],
     };
 
+    public List<KmemLeak> KmemLeaks() =>
+        [new KmemLeak { Cache = "dnode_t", Site = "Spa.TakeDnode", Count = 2, Bytes = 1024, OldestNs = 5, OldestThread = 7 }];
+
     public List<KmemSlabLine> KmemSlab() =>
     [
         new() { Cache = "dnode_t", Flags = 0x80, Alloc = 1536, ObjectSize = 512, ObjectAlloc = 3 },

@@ -39,6 +39,7 @@ internal static class KmemCommand
         command.Arguments.Add(target);
         command.Options.Add(json);
         command.Subcommands.Add(KmemSlabCommand.Build(io));
+        command.Subcommands.Add(KmemLeaksCommand.Build(io));
         command.Subcommands.Add(KmemTuneCommand.BuildGet(io));
         command.Subcommands.Add(KmemTuneCommand.BuildSet(io));
         command.Subcommands.Add(KmemPoliciesCommand.Build(io));

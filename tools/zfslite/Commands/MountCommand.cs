@@ -19,9 +19,10 @@ internal static class MountCommand
         Option<string?> svg = new("--deadlock-svg") { Description = "Where to draw a deadlock, if one is proved.", HelpName = "FILE" };
         Option<string?> engine = new("--slab-engine") { Description = "Engine of slab caches: slubq (the default) or spl.", HelpName = "NAME" };
         Option<int?> slabLimit = new("--spl-slab-limit") { Description = "With engine spl, caches of objects up to this size stay with slubq; 16384 if not given, 0: none.", HelpName = "BYTES" };
+        Option<string?> watched = new("--slab-debug") { Description = "Watches slab caches: letters (F consistency, Z red zones, P poison, U owners, T trace, L leaks, A failslab; FZPU if none), then caches, as in slub_debug.", HelpName = "FZPU[,CACHE...][;...]" };
         Option<int> limit = new("--unmount-limit") { Hidden = true, DefaultValueFactory = static _ => UnmountGuard.LimitSecondsDefault };
         command.Arguments.Add(paths);
-        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, engine, slabLimit, limit })
+        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, engine, slabLimit, watched, limit })
         {
             command.Options.Add(option);
         }
@@ -37,14 +38,15 @@ internal static class MountCommand
             parsed.GetValue(svg),
             parsed.GetValue(limit),
             parsed.GetValue(engine),
-            parsed.GetValue(slabLimit))));
+            parsed.GetValue(slabLimit),
+            parsed.GetValue(watched))));
         return command;
     }
 
     /// <summary>Checks everything that can be checked before the pool is touched.</summary>
     internal static MountSettings Settings(
         string[] paths, MountOptions options, string? memory, string? policy, int? torture, bool background, bool trace, string? svg,
-        int unmountLimit = UnmountGuard.LimitSecondsDefault, string? slabEngine = null, int? splSlabLimit = null)
+        int unmountLimit = UnmountGuard.LimitSecondsDefault, string? slabEngine = null, int? splSlabLimit = null, string? slabDebug = null)
     {
         if (paths.Length < 2 && !(options.Remount && paths.Length == 1))
         {
@@ -81,12 +83,25 @@ internal static class MountCommand
             Policy = ParseName<KmemPolicy>(policy ?? options.Policy ?? KmemLimits.NameOf(KmemPolicy.Fstrans), "policy", "--policy"),
             SlabEngine = slabEngine is null ? new KmemOptions().SlabEngine : ParseName<SlabEngineKind>(slabEngine, "slab engine", "--slab-engine"),
             SplSlabLimit = splSlabLimit ?? new SplEngineOptions().SlabLimit,
+            SlabDebug = ParseWatched(slabDebug),
             TortureReclaim = torture ?? options.TortureReclaim ?? 0,
             Background = background,
             Trace = trace,
             DeadlockSvg = svg is null ? null : Path.GetFullPath(svg),
             UnmountLimitSeconds = Math.Max(unmountLimit, 1),
         };
+    }
+
+    private static SlabDebugSpec ParseWatched(string? text)
+    {
+        try
+        {
+            return text is null ? SlabDebugSpec.None : SlabDebugSpec.Parse(text);
+        }
+        catch (FormatException e)
+        {
+            throw CliException.Usage("mount: " + e.Message, CommandLine.UsageOf("mount"));
+        }
     }
 
     private static T ParseName<T>(string name, string what, string option)

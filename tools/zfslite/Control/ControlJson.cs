@@ -16,6 +16,7 @@ namespace ZfsLite.Cli;
 [JsonSerializable(typeof(KmemInfo))]
 [JsonSerializable(typeof(List<SlabRow>))]
 [JsonSerializable(typeof(List<MempoolRow>))]
+[JsonSerializable(typeof(List<KmemLeak>))]
 [JsonSerializable(typeof(List<KmemSlabLine>))]
 [JsonSerializable(typeof(List<KmemTunableRow>))]
 [JsonSerializable(typeof(List<ImportRow>))]

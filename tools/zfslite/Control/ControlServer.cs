@@ -117,6 +117,8 @@ public sealed class ControlServer : IDisposable
                 return Done();
             case "kmem":
                 return Success(_pool.Kmem(), json.KmemInfo);
+            case "kmem_leaks":
+                return Success(_pool.KmemLeaks(), json.ListKmemLeak);
             case "kmem_slab":
                 return Success(_pool.KmemSlab(), json.ListKmemSlabLine);
             case "kmem_get":

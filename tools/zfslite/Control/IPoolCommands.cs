@@ -29,6 +29,9 @@ public interface IPoolCommands
     /// <summary>The slab table as SPL shows it, sorted by name.</summary>
     List<KmemSlabLine> KmemSlab();
 
+    /// <summary>The live allocations of watched caches, by cache and call site, most bytes first.</summary>
+    List<KmemLeak> KmemLeaks();
+
     /// <summary>Attributes of a slab cache; <paramref name="names"/> empty: all.</summary>
     List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names);
 

@@ -58,6 +58,7 @@ internal sealed class MountDaemon : IPoolCommands
             Policy = _settings.Policy,
             SlabEngine = _settings.SlabEngine,
             Spl = new SplEngineOptions { SlabLimit = _settings.SplSlabLimit },
+            SlabDebug = _settings.SlabDebug,
             TortureReclaim = _settings.TortureReclaim,
             Warn = _log.WriteLine,
         });
@@ -85,6 +86,11 @@ internal sealed class MountDaemon : IPoolCommands
         }
 
         watchdog.Stop();
+        if (_closeError is null && KmemSystem.Current.DescribeLeaks() is { } leaks)
+        {
+            _log.WriteLine($"zfslite: warning: memory was not given back by the end of the mount: {leaks}");
+        }
+
         _closed.Set();
         control.Close(ControlServer.ReadTimeoutMs);
         if (_closeError is not null)
@@ -245,6 +251,10 @@ internal sealed class MountDaemon : IPoolCommands
     }
 
     public KmemInfo Kmem() => KmemReport.Make(_spa, _zfsvfs);
+
+    public List<KmemLeak> KmemLeaks() => _settings.SlabDebug.Watches(SlabDebugFlags.Leaks)
+        ? [.. KmemSystem.Current.LiveAllocations()]
+        : throw new CliException($"no cache of pool {_spa.Name} is watched for leaks", "mount it with --slab-debug L, or --slab-debug L,CACHE");
 
     public List<KmemSlabLine> KmemSlab() => [.. KmemSlabTable.Lines(KmemStats.Snapshot())];
 

@@ -13,6 +13,9 @@ internal sealed class MountSettings
     internal SlabEngineKind SlabEngine { get; init; }
     internal int SplSlabLimit { get; init; } = new SplEngineOptions().SlabLimit;
     internal required int TortureReclaim { get; init; }
+
+    /// <summary>Which caches are watched, and how.</summary>
+    internal SlabDebugSpec SlabDebug { get; init; } = SlabDebugSpec.None;
     internal required bool Background { get; init; }
     internal required bool Trace { get; init; }
     internal required string? DeadlockSvg { get; init; }
@@ -33,6 +36,11 @@ internal sealed class MountSettings
 
         // Named even if it is the default, which the environment may change.
         words.AddRange(["--slab-engine", KmemLimits.NameOf(SlabEngine), "--spl-slab-limit", SplSlabLimit.ToString()]);
+
+        if (SlabDebug.ToString() is { Length: > 0 } watched)
+        {
+            words.AddRange(["--slab-debug", watched]);
+        }
 
         if (OptionsText.Length > 0)
         {

@@ -50,6 +50,8 @@ internal sealed class OfflinePool : IPoolCommands, IDisposable
 
     public KmemInfo Kmem() => throw NotMounted("kmem");
 
+    public List<KmemLeak> KmemLeaks() => throw NotMounted("kmem leaks");
+
     public List<KmemSlabLine> KmemSlab() => throw NotMounted("kmem slab");
 
     public List<KmemTunableRow> KmemGet(string cache, IReadOnlyList<string> names) => throw NotMounted("kmem get");
