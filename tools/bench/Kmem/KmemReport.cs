@@ -36,7 +36,7 @@ internal sealed class KmemReport
     internal string Write()
     {
         Dictionary<SlabEngineKind, (int Size, double Share)[]> overhead = Enum.GetValues<SlabEngineKind>().ToDictionary(
-            static e => e, static e => Array.ConvertAll(BenchSizes.Full, size => (size, KmemOverhead.Measure(e, size))));
+            static e => e, static e => Array.ConvertAll([.. BenchSizes.Full, .. BenchSizes.Odd], size => (size, KmemOverhead.Measure(e, size))));
         Line("Medians, ns; ratios are within this run. The native peers are called by P/Invoke, whose cost is in their figures and is shown beside them.");
         WriteAims(overhead);
         Section("A pair: an allocation and its free, in a loop");
@@ -57,13 +57,19 @@ internal sealed class KmemReport
         Table("KmemMixed", "Replace", 0);
         Section("A mark and its unmark");
         Line(string.Create(CultureInfo.InvariantCulture, $"{Median("KmemMark", "MarkAndUnmark", string.Empty, 0, 0):0.0} ns"));
+        WriteDebug();
         WriteReap();
         Section("Memory over the objects' own bytes at full slabs");
-        Line("| engine | " + string.Join(" | ", BenchSizes.Full.Select(Bytes)) + " |");
-        Line("|---" + string.Concat(BenchSizes.Full.Select(static _ => "|--:")) + "|");
-        foreach ((SlabEngineKind engine, (int Size, double Share)[] shares) in overhead)
+        Line("The test SlabOverheadTests holds it for every size up to 128 KiB.");
+        foreach (int[] sizes in new[] { BenchSizes.Full, BenchSizes.Odd })
         {
-            Line($"| {engine} | " + string.Join(" | ", shares.Select(static s => Percent(s.Share))) + " |");
+            Line();
+            Line("| engine | " + string.Join(" | ", sizes.Select(Bytes)) + " |");
+            Line("|---" + string.Concat(sizes.Select(static _ => "|--:")) + "|");
+            foreach ((SlabEngineKind engine, (int Size, double Share)[] shares) in overhead)
+            {
+                Line($"| {engine} | " + string.Join(" | ", shares.Where(s => sizes.Contains(s.Size)).Select(static s => Percent(s.Share))) + " |");
+            }
         }
 
         return _text.ToString();
@@ -103,6 +109,18 @@ internal sealed class KmemReport
 
         AimAtMost("SLUB+Q, memory over the objects' own, from 64 B, %", 12.5, overhead[SlabEngineKind.Slubq].Select(static o => (Bytes(o.Size), o.Share * 100)));
         AimAtMost("SPL, the same, from 1 KiB, %", 12.5, overhead[SlabEngineKind.Spl].Where(static o => o.Size >= 1024).Select(static o => (Bytes(o.Size), o.Share * 100)));
+    }
+
+    private void WriteDebug()
+    {
+        Section("A pair under slab debugging, by letter");
+        string[] letters = [.. _cells.Where(static c => c.Method == "WatchedPair").Select(static c => c.Form).Distinct()];
+        Line("| | " + string.Join(" | ", letters.Select(static l => l == "-" ? "none" : l)) + " |");
+        Line("|---" + string.Concat(letters.Select(static _ => "|--:")) + "|");
+        foreach (IGrouping<int, Cell> row in _cells.Where(static c => c.Method == "WatchedPair").GroupBy(static c => c.Size))
+        {
+            Line($"| {Bytes(row.Key)} | " + string.Join(" | ", letters.Select(l => Number(row.First(c => c.Form == l).Ns, "0.0"))) + " |");
+        }
     }
 
     private void WriteReap()
@@ -163,7 +181,7 @@ internal sealed class KmemReport
 
     private static string Title(string allocator) => s_allocators.First(a => a.Name == allocator).Title;
 
-    private static string Bytes(int size) => size >= 1024 ? $"{size / 1024} KiB" : $"{size} B";
+    private static string Bytes(int size) => size >= 1024 && size % 1024 == 0 ? $"{size / 1024} KiB" : $"{size} B";
 
     private static string Percent(double share) => Number(share * 100, "0.0") + " %";
 
@@ -191,7 +209,7 @@ internal sealed class KmemReport
                 allocator,
                 Parameter(report, "Size") is int size ? size : 0,
                 Parameter(report, "Threads") is int threads ? threads : 0,
-                Parameter(report, "Form")?.ToString() ?? string.Empty,
+                (Parameter(report, "Form") ?? Parameter(report, "Flags"))?.ToString() ?? string.Empty,
                 report.ResultStatistics!.Median,
                 report.GcStats.GetBytesAllocatedPerOperation(report.BenchmarkCase) ?? 0);
         }

@@ -23,6 +23,7 @@ internal static class KmemTable
         typeof(KmemRemoteFreeBenchmarks<,>),
         typeof(KmemMixedBenchmarks<,>),
         typeof(KmemMarkBenchmarks),
+        typeof(KmemDebugBenchmarks),
     ];
 
     internal static int Run(string[] args)
