@@ -195,7 +195,7 @@ public sealed class KmemSystem
         ArgumentOutOfRangeException.ThrowIfNegative(options.AllocWarnBytes);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.AllocMaxBytes, KmallocCaches.MaxSize);
         options.Spl.Check();
-        if (options.Spl.SlabLife && (options.Poison || !options.SlabDebug.IsNone))
+        if (options.Spl.SlabLife && (options.Poison || options.SlabDebug.Watches(~SlabDebugFlags.None)))
         {
             throw new ArgumentException("Spl.SlabLife keeps free objects constructed, and slab debugging writes to them: one of the two", nameof(options));
         }
