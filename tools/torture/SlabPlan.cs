@@ -16,6 +16,7 @@ internal sealed class SlabPlan
         Pressure = rng.Pick(SlabPressure.Plenty, SlabPressure.Plenty, SlabPressure.Short, SlabPressure.Short, SlabPressure.Tight, SlabPressure.Exhausted);
         IsSlow = Pressure == SlabPressure.Tight && rng.OneIn(3);
         HasReaper = rng.OneIn(2);
+        Debug = rng.OneIn(8) ? rng.Pick("F", "Z", "FZU", "L", "FZUL") + ",model0,short*" : "-";
         TortureReclaim = rng.OneIn(8) ? 1 + rng.Next(3) : 0;
         Spl = new SplEngineOptions
         {
@@ -58,6 +59,9 @@ internal sealed class SlabPlan
     /// <summary>A thread does nothing but reap.</summary>
     internal bool HasReaper { get; }
 
+    /// <summary>Which caches are watched, as <see cref="SlabDebugSpec"/> reads it.</summary>
+    internal string Debug { get; }
+
     /// <summary>One in so many unmarked sleeping allocations runs the shrinkers; 0: none does.</summary>
     internal int TortureReclaim { get; }
 
@@ -74,6 +78,7 @@ internal sealed class SlabPlan
         Policy = Policy,
         Poison = Poison,
         TortureReclaim = TortureReclaim,
+        SlabDebug = SlabDebugSpec.Parse(Debug),
         OomTimeoutNs = Pressure == SlabPressure.Exhausted ? 30_000_000 : 20_000_000_000,
         LockArena = false,
         MergeCaches = Merge,
