@@ -21,7 +21,10 @@ public sealed class SlabDebugSpec
 
     private SlabDebugSpec(List<Block> blocks, string text) => (_blocks, _text) = (blocks, text);
 
-    /// <summary>Is anything watched in this way?</summary>
+    /// <summary>Is nothing watched?</summary>
+    public bool IsNone => !Watches((SlabDebugFlags)~0);
+
+    /// <summary>Is anything watched in one of these ways?</summary>
     public bool Watches(SlabDebugFlags flags) => _blocks.Exists(b => (b.Flags & flags) != 0);
 
     /// <summary>The text that it was read from; empty for <see cref="None"/>.</summary>
