@@ -21,7 +21,7 @@ public sealed class CliControlDirectoryTests : IDisposable
     public void The_slab_table_has_the_columns_of_spl_with_figures_for_its_own_caches_alone()
     {
         _m.Create();
-        _m.Mount("--slab-engine", "spl");
+        _m.Mount("--slab-engine", "spl", "--spl-slab-limit", "16384");
         File.WriteAllBytes(_m.Mnt + "/f", new byte[3 << 20]);
         string[][] caches = Table(_m.Ok("kmem", "slab", "tank"));
         Assert.Equal(caches.Select(static c => c[0]).Order(StringComparer.Ordinal), caches.Select(static c => c[0]));
@@ -47,7 +47,7 @@ public sealed class CliControlDirectoryTests : IDisposable
     {
         _m.Create();
         _m.Refused("no pool is mounted by zfslite", "kmem", "slab");
-        _m.Mount();
+        _m.Mount("--slab-engine", "slubq");
         Assert.All(Table(_m.Ok("kmem", "slab")), static c => Assert.Equal("-", c[6]));
         _m.Refused("is not a pool or directory", "kmem", "slab", "nopool");
     }
