@@ -76,6 +76,17 @@ public sealed class KmemOptions
     /// counted.</summary>
     public Action<string>? Warn { get; init; }
 
+    /// <summary>
+    /// What <see cref="MinFreeBytes"/> has to be for the reserve to carry the worst case. It is reckoned with small objects that
+    /// share pages. With the SPL engine alone each of them may be an emergency object, which takes a page, and it has to be
+    /// twice as large: the worst case in Fs.Tests, ReserveTests, takes 68 pages below min, of the 64 that holders of a transaction may have.
+    /// </summary>
+    /// <returns>Bytes; 0: the computed value is enough.</returns>
+    public static long MinFreeBytesFor(long arenaBytes, SlabEngineKind engine, int splSlabLimit) =>
+        engine == SlabEngineKind.Spl && splSlabLimit < ArenaMapping.PageSize
+            ? 2L * Watermarks.Compute((int)(arenaBytes / ArenaMapping.PageSize), 0).Min * ArenaMapping.PageSize
+            : 0;
+
     private static SlabEngineKind EngineFromEnvironment() => Environment.GetEnvironmentVariable("ZFSLITE_SLAB_ENGINE") switch
     {
         null or "" or "slubq" => SlabEngineKind.Slubq,

@@ -60,12 +60,14 @@ public sealed class CliControlDirectoryTests : IDisposable
         Assert.Equal("spl", _m.Status().GetProperty("slab_engine").GetString());
         JsonElement kmem = JsonDocument.Parse(_m.Ok("kmem", "tank", "--json")).RootElement;
         Assert.Equal(("spl", 0), (kmem.GetProperty("slab_engine").GetString(), kmem.GetProperty("spl_slab_limit").GetInt32()));
+        long min = kmem.GetProperty("min").GetInt64();
         string[][] caches = Table(_m.Ok("kmem", "slab"));
         Assert.Equal(["kmalloc", "kmem_queue"], caches.Where(static c => c[6] == "-").Select(static c => c[0].Split('-')[0]).Distinct());
         Assert.Contains(caches, static c => c[0] == "dnode_t");
         _m.Unmount();
         _m.Mount("--slab-engine", "slubq");
         Assert.Equal("slubq", _m.Status().GetProperty("slab_engine").GetString());
+        Assert.Equal(min, 2 * JsonDocument.Parse(_m.Ok("kmem", "tank", "--json")).RootElement.GetProperty("min").GetInt64());
         Assert.Contains("slab engine slubq", _m.Ok("status", "tank"), StringComparison.Ordinal);
         _m.Unmount();
         _m.JudgesAreContent();

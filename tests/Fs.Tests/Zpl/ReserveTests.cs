@@ -16,6 +16,9 @@ public sealed class ReserveTests(ITestOutputHelper output)
     private const int Record = 131072;
     private const int Kinds = 8;
 
+    private static readonly long s_minFreeBytes = KmemOptions.MinFreeBytesFor(
+        KmemOptions.MinArenaBytes, new KmemOptions().SlabEngine, new SplEngineOptions().SlabLimit);
+
     [SimFact]
     public void Every_assigned_transaction_and_the_sync_find_the_memory_they_need() => AllComplete(8, 16);
 
@@ -51,7 +54,7 @@ public sealed class ReserveTests(ITestOutputHelper output)
         {
             KmemStats? stats = null;
             int n = i;
-            SimResult r = SimWorld.Run(Backends.Nth(Options, i), () => stats = Round(writers, minFreeBytes: 0, n));
+            SimResult r = SimWorld.Run(Backends.Nth(Options, i), () => stats = Round(writers, s_minFreeBytes, n));
             Assert.True(r.Outcome == SimOutcome.Completed && r.Leftover.Count == 0, r.ToString());
             Assert.InRange(stats!.LowestFreePages, 1, stats.Marks.Min - 1);
             lowest = Math.Min(lowest, stats.LowestFreePages);

@@ -59,6 +59,7 @@ internal sealed class MountDaemon : IPoolCommands
             SlabEngine = _settings.SlabEngine,
             Spl = new SplEngineOptions { SlabLimit = _settings.SplSlabLimit },
             SlabDebug = _settings.SlabDebug,
+            MinFreeBytes = KmemOptions.MinFreeBytesFor(_settings.MemoryBytes, _settings.SlabEngine, _settings.SplSlabLimit),
             TortureReclaim = _settings.TortureReclaim,
             Warn = _log.WriteLine,
         });
