@@ -72,7 +72,7 @@ internal sealed class Failslab(KmemSystem system)
             "failed" => Failed,
             "seen" => Seen,
             "stalled" => Stalled,
-            _ when IndexOfSettable(name) => Settable(name),
+            _ when IsSettable(name) => Settable(name),
             _ => null,
         };
         return value?.ToString(CultureInfo.InvariantCulture);
@@ -102,25 +102,19 @@ internal sealed class Failslab(KmemSystem system)
         return null;
     }
 
-    private static bool IndexOfSettable(string name) => Array.IndexOf(s_names, name) >= 0 && IsWritable(name);
+    private static bool IsSettable(string name) => Array.IndexOf(s_names, name) >= 0 && IsWritable(name);
 
     private bool Chosen(long size)
     {
         long nth = Katomic.Load(ref _nth);
         long probability = Katomic.Load(ref _probability);
-        if (nth == 0 && probability == 0)
-        {
-            _ = Katomic.Increment(ref _seen);
-            return false;
-        }
-
         long number = Katomic.Increment(ref _seen);
         if (nth != 0)
         {
             return number == nth;
         }
 
-        if (Katomic.Load(ref _times) == 0)
+        if (probability == 0 || Katomic.Load(ref _times) == 0)
         {
             return false;
         }
@@ -136,12 +130,25 @@ internal sealed class Failslab(KmemSystem system)
             return false;
         }
 
-        if (Katomic.Load(ref _times) > 0)
-        {
-            Katomic.Add(ref _times, -1);
-        }
+        return TakeOne();
+    }
 
-        return true;
+    /// <summary>Takes one of the times that are left, if their number is limited. Several threads never take more than there are.</summary>
+    private bool TakeOne()
+    {
+        while (true)
+        {
+            long left = Katomic.Load(ref _times);
+            if (left <= 0)
+            {
+                return left < 0;
+            }
+
+            if (Katomic.CompareExchange(ref _times, left - 1, left) == left)
+            {
+                return true;
+            }
+        }
     }
 
     /// <summary>0 to 99, by seed and number (splitmix64).</summary>

@@ -1,4 +1,6 @@
 using Xunit;
+using ZfsLite.Kmem.Spl;
+using ZfsLite.TestKit;
 
 namespace ZfsLite.Kmem.Tests;
 
@@ -27,6 +29,27 @@ public sealed unsafe class FailslabTests
         Assert.Equal([10, 20, 30], Failures(cache, 100));
         Assert.Equal("0", KmemTunables.Get("failslab", "times"));
     });
+
+    [SimFact]
+    public void Threads_that_fail_at_once_take_no_more_than_the_times_there_are()
+    {
+        for (ulong seed = 1; seed <= 50; seed++)
+        {
+            KmemWorld.Run(
+                static _ =>
+                {
+                    KmemCache cache = KmemCache.Create("failing", 100);
+                    Set("times", 1);
+                    Set("probability", 100);
+                    Kthread[] threads = [.. Enumerable.Range(0, 4).Select(i => Kthread.Start($"t{i}", () => Failures(cache, 5)))];
+                    Array.ForEach(threads, static t => t.Join());
+                    Assert.Equal("1", KmemTunables.Get("failslab", "failed"));
+                    Assert.Equal("0", KmemTunables.Get("failslab", "times"));
+                },
+                Options("A,failing"),
+                seed: seed);
+        }
+    }
 
     [Fact]
     public void Space_passes_first() => Run(cache =>

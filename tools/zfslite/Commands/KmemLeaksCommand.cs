@@ -30,7 +30,7 @@ internal static class KmemLeaksCommand
 
     private static int Run(CommandIo io, string? target, bool json)
     {
-        ControlClient client = target is null ? Mounted.Only("kmem leaks", CommandLine.UsageOf("leaks")) : Mounted.One(target, "kmem leaks");
+        ControlClient client = Mounted.OneOrOnly(target, "kmem leaks");
         io.Rows(client.Ask(new ControlRequest { Command = "kmem_leaks" }, ControlJson.Default.ListKmemLeak), json, ControlJson.Default.ListKmemLeak, s_columns);
         return ExitCode.Ok;
     }

@@ -19,7 +19,7 @@ internal static class KmemSlabCommand
 
     private static int Run(CommandIo io, string? target, bool json)
     {
-        ControlClient client = target is null ? Mounted.Only("kmem slab", CommandLine.UsageOf("slab")) : Mounted.One(target, "kmem slab");
+        ControlClient client = Mounted.OneOrOnly(target, "kmem slab");
         List<KmemSlabLine> lines = client.Ask(new ControlRequest { Command = "kmem_slab" }, ControlJson.Default.ListKmemSlabLine);
         if (json)
         {

@@ -34,6 +34,10 @@ internal static class Mounted
         };
     }
 
+    /// <summary>The daemon that a word stands for, or without a word the only one there is. <paramref name="command"/>: such as "kmem slab".</summary>
+    internal static ControlClient OneOrOnly(string? target, string command) =>
+        target is null ? Only(command, CommandLine.UsageOf(command.Split(' ')[^1])) : One(target, command);
+
     /// <summary>
     /// Asks the daemon of a pool, or, if none has it and the words are its devices, opens the pool for this one question.
     /// </summary>
