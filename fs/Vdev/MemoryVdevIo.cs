@@ -1,13 +1,21 @@
+using System.Runtime.InteropServices;
+
 namespace ZfsLite.Fs;
 
-/// <summary>A sparse disk in memory: what was never written reads as zeros and takes no room.</summary>
+/// <summary>
+/// A sparse disk in memory: what was never written reads as zeros and takes no room. A copy (<see cref="Clone"/>) shares its
+/// chunks with the original until one of the two writes to them, so an image of a crash costs its table and what differs.
+/// </summary>
 public sealed unsafe class MemoryVdevIo : IVdevIo
 {
-    private const int ChunkShift = 16;
+    private const int ChunkShift = 12;
     private const int ChunkSize = 1 << ChunkShift;
 
     private readonly object _lock = new();
-    private readonly Dictionary<long, byte[]> _chunks = [];
+    private readonly Dictionary<long, Chunk> _chunks;
+
+    // A chunk of an older epoch than the disk's may be another disk's too.
+    private long _epoch;
 
     /// <summary>Makes a disk of zeros.</summary>
     public MemoryVdevIo(long size, string path = "memory", bool readOnly = false)
@@ -15,6 +23,17 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
         Size = size;
         Path = path;
         IsReadOnly = readOnly;
+        _chunks = [];
+    }
+
+    // Under the other's lock.
+    private MemoryVdevIo(MemoryVdevIo other)
+    {
+        Size = other.Size;
+        Path = other.Path;
+        IsReadOnly = other.IsReadOnly;
+        _chunks = new Dictionary<long, Chunk>(other._chunks);
+        _epoch = other._epoch;
     }
 
     /// <inheritdoc/>
@@ -29,19 +48,14 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
     /// <summary>Bytes of memory in use.</summary>
     public long AllocatedBytes => (long)_chunks.Count << ChunkShift;
 
-    /// <summary>A copy with the same contents.</summary>
+    /// <summary>A copy with the same contents, which goes its own way from here on.</summary>
     public MemoryVdevIo Clone()
     {
-        var copy = new MemoryVdevIo(Size, Path, IsReadOnly);
         lock (_lock)
         {
-            foreach ((long at, byte[] chunk) in _chunks)
-            {
-                copy._chunks.Add(at, (byte[])chunk.Clone());
-            }
+            _epoch++;
+            return new MemoryVdevIo(this);
         }
-
-        return copy;
     }
 
     /// <summary>A disk with the contents of a stream; chunks of zeros take no room.</summary>
@@ -67,7 +81,7 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
         {
             if (chunks[i] is { } chunk)
             {
-                disk._chunks.Add(i, chunk);
+                disk._chunks.Add(i, new Chunk(chunk, 0));
             }
         }
 
@@ -83,7 +97,7 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
             byte[] chunk;
             lock (_lock)
             {
-                chunk = _chunks.GetValueOrDefault(at >> ChunkShift) ?? zeros;
+                chunk = _chunks.GetValueOrDefault(at >> ChunkShift).Bytes ?? zeros;
             }
 
             target.Write(chunk, 0, (int)Math.Min(ChunkSize, Size - at));
@@ -105,9 +119,9 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
                 int at = (int)(offset & (ChunkSize - 1));
                 int n = Math.Min(length, ChunkSize - at);
                 var target = new Span<byte>(buffer, n);
-                if (_chunks.TryGetValue(offset >> ChunkShift, out byte[]? chunk))
+                if (_chunks.TryGetValue(offset >> ChunkShift, out Chunk chunk))
                 {
-                    chunk.AsSpan(at, n).CopyTo(target);
+                    chunk.Bytes.AsSpan(at, n).CopyTo(target);
                 }
                 else
                 {
@@ -180,13 +194,7 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
             {
                 int at = (int)(offset & (ChunkSize - 1));
                 int n = Math.Min(length, ChunkSize - at);
-                if (!_chunks.TryGetValue(offset >> ChunkShift, out byte[]? chunk))
-                {
-                    chunk = new byte[ChunkSize];
-                    _chunks.Add(offset >> ChunkShift, chunk);
-                }
-
-                new ReadOnlySpan<byte>(data, n).CopyTo(chunk.AsSpan(at));
+                new ReadOnlySpan<byte>(data, n).CopyTo(OwnChunk(offset >> ChunkShift).AsSpan(at));
                 data += n;
                 offset += n;
                 length -= n;
@@ -195,4 +203,22 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
 
         return 0;
     }
+
+    /// <summary>A chunk that no other disk shares.</summary>
+    private byte[] OwnChunk(long number)
+    {
+        ref Chunk chunk = ref CollectionsMarshal.GetValueRefOrAddDefault(_chunks, number, out bool there);
+        if (!there)
+        {
+            chunk = new Chunk(new byte[ChunkSize], _epoch);
+        }
+        else if (chunk.Epoch != _epoch)
+        {
+            chunk = new Chunk(chunk.Bytes.AsSpan().ToArray(), _epoch);
+        }
+
+        return chunk.Bytes;
+    }
+
+    private readonly record struct Chunk(byte[] Bytes, long Epoch);
 }
