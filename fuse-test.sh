@@ -37,6 +37,9 @@ usage: ./fuse-test.sh COMMAND
   build                 builds Release and leaves the command at artifacts/zfslite
   demo                  a pool, a mount, real work, zdb's verdict; then the recursive
                         deadlock, and the same work under the fix (at most 5 minutes)
+  nfs                   a mount exported by nfs-ganesha over v3 and v4: data, handles after
+                        eviction, restart and reuse, the deadlock and its fix (root; builds
+                        a fio with the nfs engine once)
   test                  format check and every test, and a part of them once more with
                         every slab cache on the SPL engine; the last line counts them
   test --slab-engine slubq|spl [--spl-slab-limit BYTES]
@@ -266,6 +269,11 @@ need_library() {
     ldconfig -p | grep -q "$1" || need_packages "$1 $2"
 }
 
+# need_file FILE PACKAGE: installs the package of a file that is missing.
+need_file() {
+    [ -e "$1" ] || need_packages "$1 $2"
+}
+
 # bench kmem: the allocators' tables, kept with the machine, the command and the commit they come from.
 cmd_bench() {
     [ "${1:-}" = kmem ] || die "there is no benchmark '${1:-}'; type: ./fuse-test.sh bench kmem"
@@ -304,14 +312,33 @@ cmd_demo() {
     ZFSLITE="$ART/zfslite" exec bash "$ROOT/tools/demo/demo.sh" "$@"
 }
 
+# nfs: what Debian's fio lacks is built once, into artifacts.
+cmd_nfs() {
+    can_be_root || die "nfs needs root, for open_by_handle_at and a network namespace; type: sudo ./fuse-test.sh nfs"
+    cmd_build
+    need_packages "fusermount3 fuse3" "fio fio" "zdb zfs-fuse" "ganesha.nfsd nfs-ganesha" "rpcbind rpcbind" "nfs-cp libnfs-utils" \
+        "ip iproute2" "nsenter util-linux" "gcc gcc" "make make" "dpkg-source dpkg-dev"
+    need_library libnfs.so.13 libnfs13
+    need_file /usr/include/nfsc/libnfs.h libnfs-dev
+    need_file "/usr/lib/$(gcc -print-multiarch)/ganesha/libfsalvfs.so" nfs-ganesha-vfs
+    publish tools/nfs "$ART/nfshold"
+    if [ ! -x "$ART/fio-nfs/fio" ]; then
+        say "building fio with its nfs engine from Debian's source (once, about a minute)"
+        as_root bash "$ROOT/tools/nfs/fio.sh" "$ART/fio-nfs" >"$ART/fio-nfs.log" 2>&1 </dev/null \
+            || { tail -n 5 "$ART/fio-nfs.log" >&2; die "fio could not be built (full log: $ART/fio-nfs.log)"; }
+    fi
+    as_root env DOTNET_ROOT="$DOTNET_ROOT" PATH="$PATH:/usr/sbin:/sbin" bash "$ROOT/tools/nfs/nfs.sh"
+}
+
 main() {
     local command="${1:-help}"
     [ $# -gt 0 ] && shift
     case "$command" in
-        build | install | uninstall) [ $# -eq 0 ] || die "$command takes no arguments; type: ./fuse-test.sh $command" ;;&
+        build | install | uninstall | nfs) [ $# -eq 0 ] || die "$command takes no arguments; type: ./fuse-test.sh $command" ;;&
         build) cmd_build ;;
         test) cmd_test "$@" ;;
         demo) cmd_demo "$@" ;;
+        nfs) cmd_nfs ;;
         bench) cmd_bench "$@" ;;
         stress) cmd_stress "$@" ;;
         torture) cmd_torture "$@" ;;

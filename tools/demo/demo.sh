@@ -13,8 +13,10 @@ readonly MNT="$OUT/mnt" POOLS="$OUT/pool" SRC="$OUT/src"
 readonly IMG="$POOLS/demo.img" LAB="$OUT/lab/lab.img"
 readonly SVG="$OUT/deadlock.svg" REPORT="$OUT/deadlock.txt"
 readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=45
-readonly EXIT_DEADLOCK=75
 readonly SMALL_JOBS=4 SMALL_FILES=3000
+
+# shellcheck source=tools/demo/common.sh
+. "$ROOT/tools/demo/common.sh"
 
 # What fio calls each reader of small files: one pass after the other over files of one block, opened, read past the page cache
 # and closed, so that every read dirties the access time of a znode which nobody uses afterwards.
@@ -26,22 +28,7 @@ for job in $(seq "$SMALL_JOBS"); do
 done
 readonly SMALL_READERS
 
-DAEMON=0
 SAMPLER=0
-
-if [ -t 1 ]; then BOLD=$'\e[1m' DIM=$'\e[2m' OFF=$'\e[0m'; else BOLD='' DIM='' OFF=''; fi
-
-title() { printf '\n%s%s%s\n' "$BOLD" "$*" "$OFF"; }
-step() { printf '%s%4d s%s  %s\n' "$DIM" "$SECONDS" "$OFF" "$*"; }
-saw() { printf '        %s\n' "$*"; }
-fail() { printf '\ndemo: FAILED: %s\n' "$*" >&2; exit 1; }
-
-# zl ARGUMENTS...: the command; its output is shown indented, its failure ends the demo.
-zl() {
-    local text
-    text="$("$ZFSLITE" "$@" 2>&1)" || fail "zfslite $*: $text"
-    [ -z "$text" ] || saw "$text"
-}
 
 cleanup() {
     local code=$?
@@ -54,8 +41,6 @@ cleanup() {
     rm -rf "$SRC" "$POOLS" "$OUT/lab"
     exit "$code"
 }
-
-daemon_pid() { "$ZFSLITE" status "$MNT" --json | sed -n 's/.*"pid":\([0-9]*\).*/\1/p'; }
 
 # sample_pss PID FILE: keeps the highest Pss of a process, in KiB, in a file.
 sample_pss() {
@@ -83,15 +68,6 @@ stop_sampler() {
     PSS_MIB=$(($(cat "$OUT/pss") / 1024))
     saw "highest resident memory (Pss) of the daemon: $PSS_MIB MiB; allowed: $1 (arena) + 150 MiB"
     [ "$PSS_MIB" -le $(($1 + 150)) ] || fail "the daemon took $PSS_MIB MiB"
-}
-
-# judge IMAGE POOL: zfslite check, then zdb -bcc.
-judge() {
-    local text
-    zl check "$1"
-    text="$("$ZFSLITE" zdb "$(dirname "$1")" "$2" 2>&1)" || fail "zdb -bcc: exit code $?: $(tail -n 5 <<<"$text")"
-    grep -q 'No leaks' <<<"$text" || fail "zdb -bcc does not say that there are no leaks: $(tail -n 5 <<<"$text")"
-    saw "zdb -bcc: exit code 0, $(grep 'No leaks' <<<"$text" | sed 's/^[[:space:]]*//')"
 }
 
 # tree_sum DIR: one checksum over the names and contents of all files below.
@@ -153,33 +129,8 @@ lab_work() {
         --name=write --new_group --directory="$MNT/big" --rw=randwrite --bs=128k --size=32m --numjobs=6 >"$1" 2>&1
 }
 
-# start_foreground POLICY: the daemon as a child, so that its exit code is seen. Its output goes to a log.
-start_foreground() {
-    "$ZFSLITE" mount "$LAB" "$MNT" -o atime --memory "$LAB_MEMORY" --policy "$1" --deadlock-svg "$SVG" >"$OUT/daemon-$1.log" 2>&1 &
-    DAEMON=$!
-    local i
-    for i in $(seq 200); do
-        mountpoint -q "$MNT" && return 0
-        kill -0 "$DAEMON" 2>/dev/null || break
-        sleep 0.1
-    done
-    fail "the daemon did not mount ($i): $(tail -n 3 "$OUT/daemon-$1.log")"
-}
-
-# await_daemon SECONDS: its exit code in CODE; "running" if it still runs then.
-await_daemon() {
-    local end=$((SECONDS + $1))
-    while kill -0 "$DAEMON" 2>/dev/null; do
-        if [ "$SECONDS" -ge "$end" ]; then
-            CODE=running
-            return 0
-        fi
-        sleep 0.2
-    done
-    CODE=0
-    wait "$DAEMON" || CODE=$?
-    DAEMON=0
-}
+# start_foreground POLICY: the daemon of the lab pool.
+start_foreground() { start_daemon "$OUT/daemon-$1.log" "$LAB" -o atime --memory "$LAB_MEMORY" --policy "$1" --deadlock-svg "$SVG"; }
 
 part_b() {
     step "4 fio readers (O_DIRECT: every read changes an atime) and 6 writers; no injection, no torture"
@@ -208,9 +159,6 @@ part_b() {
     if mountpoint -q "$MNT"; then fail "$MNT is still mounted"; fi
     judge "$LAB" lab
 }
-
-# counter NAME FILE: a counter of the small kernel, from the report of the deadlock or from zfslite kmem.
-counter() { awk -v name="$1" '$1 == name { print $2; exit }' "$2"; }
 
 part_c() {
     title "(c) The same job, the same seed, policy fstrans"
@@ -245,7 +193,7 @@ part_d() {
         printf "$row" "outcome" "deadlock, proved" "completed"
         printf "$row" "seconds of work" "$B_SECONDS" "$C_SECONDS"
         printf "$row" "daemon's exit code" "$EXIT_DEADLOCK" "0"
-        printf "$row" "threads in the cycle" "$(cycle_length)" "-"
+        printf "$row" "threads in the cycle" "$(cycle_length "$REPORT")" "-"
         printf "$row" "allocations turned away from reclaim" "$(counter turned_away "$REPORT")" "$(counter turned_away "$OUT/kmem-c.txt")"
         printf "$row" "dips into the reserve" "$(counter reserve_events "$REPORT")" "$(counter reserve_events "$OUT/kmem-c.txt")"
         printf "$row" "znodes handed to the inactive queue" "$(counter znodes_inactive_queued "$REPORT")" "$(counter znodes_inactive_queued "$OUT/kmem-c.txt")"
@@ -253,14 +201,6 @@ part_d() {
         printf "$row" "written" "-" "$(rate WRITE)"
         printf "$row" "pool afterwards: zfslite check, zdb -bcc" "clean, clean" "clean, clean"
     } | tee "$OUT/table.txt"
-}
-
-cycle_length() {
-    if grep -q 'PROVEN DEADLOCK.*waits for itself' "$REPORT"; then
-        echo "1: it waits for itself"
-    else
-        sed -n 's/.*cycle of \([0-9]*\) thread.*/\1/p' "$REPORT" | head -n 1
-    fi
 }
 
 main() {
