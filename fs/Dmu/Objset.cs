@@ -110,7 +110,7 @@ public sealed unsafe partial class Objset
         Dnode dn;
         try
         {
-            ulong obj = NextFreeObject();
+            ulong obj = WantedObject != 0 ? TakeWanted() : NextFreeObject();
             fresh.Attach(this, obj, null);
             fresh.InitNew(type, blockSize, bonusType, bonusLength);
             dn = AddToTable(fresh);
@@ -128,6 +128,9 @@ public sealed unsafe partial class Objset
         dn.DirtyBonus(tx);
         return dn;
     }
+
+    /// <summary>The number that the next object gets, for the replay of the intent log; 0: any.</summary>
+    internal ulong WantedObject { get; set; }
 
     /// <summary>Frees a held object and all its blocks. The hold remains and must be released.</summary>
     public void FreeObject(Dnode dn, DmuTx tx)
@@ -360,6 +363,17 @@ public sealed unsafe partial class Objset
                 return obj;
             }
         }
+    }
+
+    /// <summary>The wanted number, if it is free. AllocMutex held.</summary>
+    private ulong TakeWanted()
+    {
+        ulong obj = WantedObject;
+        WantedObject = 0;
+        Dnode? there = TryHoldObject(obj);
+        there?.Release();
+        return obj < 1UL << 48 && there is null && !IsInTable(obj) ? obj
+            : throw new ZfsException(Errno.EEXIST, $"object {Id}/{obj}, which the intent log makes, is there already");
     }
 
     private bool IsInTable(ulong obj)

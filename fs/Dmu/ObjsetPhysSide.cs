@@ -1,4 +1,5 @@
 using ZfsLite.Kmem;
+using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
 
@@ -31,8 +32,14 @@ public sealed unsafe partial class Objset
     internal bool HasUserAccounting => _osPhys is not null && Phys->Type == ObjsetPhys.TypeZfs && PhysSize >= ObjsetPhys.SizeOf
         && (Phys->Flags & ObjsetPhys.FlagUserAccountingComplete) != 0 && Phys->UserUsedDnode.Type != DmuOt.None;
 
-    /// <summary>Head of the intent log, as last synced.</summary>
-    internal ZilHeader ZilHeader => Phys->ZilHeader;
+    /// <summary>Head of the intent log, as last synced. Changed by the sync thread, and before it runs.</summary>
+    internal ZilHeader* ZilHeader => &Phys->ZilHeader;
+
+    /// <summary>The intent log of the file system mounted from it; null: none, or read-only.</summary>
+    internal Zilog? Log { get; set; }
+
+    /// <summary>The dataset's sync property.</summary>
+    public SyncMode SyncMode { get; internal set; }
 
     private ObjsetPhys* Phys => (ObjsetPhys*)_osPhys;
 
@@ -107,6 +114,9 @@ public sealed unsafe partial class Objset
 
         return _osPhys;
     }
+
+    /// <summary>In the sync thread, before the block is written: the log's head.</summary>
+    internal void SyncLog(DmuTx tx) => Log?.Sync(tx, ZilHeader);
 
     /// <summary>The dirty dnodes of a txg; the caller gives the list back.</summary>
     internal List<Dnode> TakeDirty(ulong txg)

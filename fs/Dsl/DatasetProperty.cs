@@ -34,8 +34,11 @@ public sealed class DatasetProperty
         ("512", 512), ("1K", 1 << 10), ("2K", 2 << 10), ("4K", 4 << 10), ("8K", 8 << 10), ("16K", 16 << 10), ("32K", 32 << 10),
         ("64K", 64 << 10), ("128K", 128 << 10)]);
 
+    /// <summary>How changes wait for stable storage: a <see cref="SyncMode"/>.</summary>
+    public static DatasetProperty Sync { get; } = new("sync", 0, [("standard", 0), ("always", 1), ("disabled", 2)]);
+
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<DatasetProperty> All { get; } = [Atime, Compression, Checksum, RecordSize, Copies];
+    public static IReadOnlyList<DatasetProperty> All { get; } = [Atime, Compression, Checksum, RecordSize, Copies, Sync];
 
     /// <summary>Name.</summary>
     public string Name { get; }

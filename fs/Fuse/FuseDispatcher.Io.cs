@@ -210,7 +210,7 @@ public sealed unsafe partial class FuseDispatcher
 
         ulong obj = Object(request.Header->NodeId);
         ZplWriteFlags flags = ((write->WriteFlags & WriteKillSuidgid) != 0 ? ZplWriteFlags.KillSuidgid : ZplWriteFlags.None)
-            | ((write->WriteFlags & WriteCache) != 0 ? ZplWriteFlags.Cached : ZplWriteFlags.None);
+            | ((write->WriteFlags & WriteCache) != 0 ? ZplWriteFlags.Cached : (write->Flags & ODsync) != 0 ? ZplWriteFlags.Sync : ZplWriteFlags.None);
         uint total = 0;
         for (int piece = 0; total < write->Size; piece++)
         {

@@ -35,6 +35,7 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
     private const long SettledAfterSeconds = 60;
     private const int AccessModeMask = 3;
     private const int OTrunc = 0x200;
+    private const uint ODsync = 0x1000;
     private const uint TypeMask = 0xF000;
     private const uint TypeDirectory = 0x4000;
     private const uint TypeRegular = 0x8000;

@@ -122,6 +122,20 @@ internal sealed class MetaslabCore
         _noRunOf = long.MaxValue;
     }
 
+    /// <summary>Takes given units, if they are free. Loaded only.</summary>
+    internal bool TryClaim(long start, long count, ulong txg)
+    {
+        MetaslabBitmap bitmap = _bitmap ?? throw new InvalidOperationException("claim in a metaslab that is not loaded");
+        if (start < 0 || count <= 0 || start > Units - count || !bitmap.TrySet(start, count))
+        {
+            return false;
+        }
+
+        Allocated += count;
+        Commit(start, count, txg);
+        return true;
+    }
+
     /// <summary>Makes an allocation part of a txg.</summary>
     internal void Commit(long start, long count, ulong txg) => ListOf(ref _allocs[txg % TxgSlots]).Add(start, count);
 

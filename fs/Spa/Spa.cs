@@ -29,6 +29,7 @@ public sealed partial class Spa : ITxgHost
     private readonly Kmutex _poolMutex = new("dnode_pool");
     private readonly Kmutex _mutex = new("spa_mtx");
     private readonly List<Objset>[] _dirtyObjsets = [[], [], [], []];
+    private readonly List<Objset> _writtenObjsets = [];
     private readonly List<DslDir> _dirtyDirs = [];
     private readonly List<DslDataset> _dirtyDatasets = [];
     private readonly bool _writeWithSnapshots;
@@ -134,6 +135,9 @@ public sealed partial class Spa : ITxgHost
 
     internal Objset Mos { get; }
 
+    /// <summary>Top-level vdevs by number; gaps are null.</summary>
+    internal IReadOnlyList<Vdev?> VdevsById => _vdevsById;
+
     internal ZioPipeline Pipeline { get; }
 
     internal Prefetcher Prefetcher { get; }
@@ -209,6 +213,8 @@ public sealed partial class Spa : ITxgHost
 
         return error == 0 ? 0 : Errno.EIO;
     }
+
+    internal Vdev VdevOf(in Dva dva) => _vdevsById[dva.Vdev] ?? throw new InvalidOperationException($"vdev {dva.Vdev} is not there");
 
     internal void FreeBlock(in Blkptr bp, ulong txg) => Allocator.Free(bp, txg);
 

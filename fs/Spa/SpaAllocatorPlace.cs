@@ -207,6 +207,62 @@ public sealed partial class SpaAllocator
         throw new ZfsException(Errno.ECKSUM, $"no block can lie at {dva}");
     }
 
+    /// <summary>Marks a block that a log refers to as allocated in <paramref name="txg"/>. False, and nothing taken, if it lies nowhere, or on
+    /// something.</summary>
+    internal bool TryClaim(in Blkptr bp, ulong txg)
+    {
+        _mutex.Enter();
+        try
+        {
+            for (int i = 0; i < bp.DvaCount; i++)
+            {
+                if (TryClaim(bp[i], txg))
+                {
+                    continue;
+                }
+
+                while (--i >= 0)
+                {
+                    FreeDva(bp[i], txg);
+                }
+
+                return false;
+            }
+
+            return true;
+        }
+        finally
+        {
+            _mutex.Exit();
+        }
+    }
+
+    private bool TryClaim(in Dva dva, ulong txg)
+    {
+        MetaslabGroup g;
+        Metaslab m;
+        long start;
+        long count;
+        try
+        {
+            (g, m, start, count) = Locate(dva);
+        }
+        catch (ZfsException)
+        {
+            return false;
+        }
+
+        Load(m);
+        if (m.Damage is not null || !m.Core.TryClaim(start, count, txg))
+        {
+            return false;
+        }
+
+        g.Allocated += count << g.Vdev.Ashift;
+        MarkDirty(m, txg);
+        return true;
+    }
+
     private void MarkDirty(Metaslab m, ulong txg)
     {
         int slot = (int)(txg % TxgSlots);

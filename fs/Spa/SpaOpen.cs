@@ -30,7 +30,9 @@ public sealed partial class Spa
             spa.LoadTree();
             if (!spa.IsReadOnly)
             {
+                List<Objset> claimed = spa.ClaimLogs(out ulong newest);
                 spa.StartWriting();
+                spa.FinishClaims(claimed, newest);
             }
 
             return spa;

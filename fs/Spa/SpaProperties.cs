@@ -66,6 +66,12 @@ public sealed partial class Spa
         os.ChecksumType = (ZioChecksumType)Lookup(dir, DatasetProperty.Checksum).Value;
         os.Copies = (int)Lookup(dir, DatasetProperty.Copies).Value;
         os.RecordSize = (int)Lookup(dir, DatasetProperty.RecordSize).Value;
+        os.SyncMode = (SyncMode)Lookup(dir, DatasetProperty.Sync).Value;
+        if (os.Log is { } log)
+        {
+            log.Mode = os.SyncMode;
+        }
+
         os.AtimeOn = Lookup(dir, DatasetProperty.Atime).Value != 0;
     }
 

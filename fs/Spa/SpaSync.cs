@@ -57,6 +57,12 @@ public sealed partial class Spa
         SyncMos(tx);
         WriteLabels(txg, config);
         Allocator.SyncDone(txg);
+        foreach (Objset os in _writtenObjsets)
+        {
+            os.Log?.Clean(txg);
+        }
+
+        _writtenObjsets.Clear();
     }
 
     private void SyncObjsets(DmuTx tx)
@@ -65,6 +71,7 @@ public sealed partial class Spa
         for (int i = 0; i < dirty.Count; i++)
         {
             Objset os = dirty[i];
+            os.SyncLog(tx);
             Blkptr root = os.Dataset!.Phys.Bp;
             _sync.Sync(os, tx, ref root, compressMetadata: true);
             os.Dataset.SetRoot(root);
@@ -79,6 +86,7 @@ public sealed partial class Spa
         _dirtyDatasets.Clear();
 
         _mutex.Enter();
+        _writtenObjsets.AddRange(dirty);
         dirty.Clear();
         _mutex.Exit();
     }

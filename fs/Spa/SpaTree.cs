@@ -264,35 +264,11 @@ public sealed partial class Spa
                 return;
             }
 
-            if (HasIntentLog(ds))
+            if (!ds.IsSnapshot && ReadLogHead(ds) is { IsHole: false, ChecksumType: not ZioChecksumType.Zilog2 })
             {
-                ReadOnlyReason = $"dataset '{ds.Name}' has an intent log that has not been replayed: mount and unmount it once with ZFS";
+                ReadOnlyReason = $"dataset '{ds.Name}' has an intent log in a form older than version 23 pools write: mount and unmount it once with ZFS";
                 return;
             }
-        }
-    }
-
-    private unsafe bool HasIntentLog(DslDataset ds)
-    {
-        byte* data = KmemAllocator.Zalloc(ObjsetPhys.SizeOf, KmFlags.Sleep);
-        try
-        {
-            Blkptr bp = ds.Phys.Bp;
-            if (bp.IsHole)
-            {
-                return false;
-            }
-
-            if (bp.LogicalSize > ObjsetPhys.SizeOf || ReadBlock(bp, data) != 0)
-            {
-                throw new ZfsException(Errno.EIO, $"dataset '{ds.Name}' can't be read");
-            }
-
-            return IntentLogProbe.HasRecords(_vdevsById, ((ObjsetPhys*)data)->ZilHeader);
-        }
-        finally
-        {
-            KmemAllocator.Free(data, ObjsetPhys.SizeOf);
         }
     }
 

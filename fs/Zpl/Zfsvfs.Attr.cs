@@ -66,6 +66,7 @@ public sealed unsafe partial class Zfsvfs
             if (error == 0)
             {
                 FillAttr(z!, out attr);
+                error = CommitIfAlways(obj);
             }
 
             return error;
@@ -161,8 +162,17 @@ public sealed unsafe partial class Zfsvfs
             }
 
             z.Dnode!.DirtyBonus(tx);
+
+            // Owner and mode in two records: zfs-fuse passes over the mode in a record that has an owner too.
+            const SetAttrMask Owners = SetAttrMask.Uid | SetAttrMask.Gid;
+            Itx* owner = (mask & Owners) != 0 && _log is { } log ? log.PrepareSetAttr(tx) : null;
+            Itx* rest = _log is { } same ? same.PrepareSetAttr(tx) : null;
             z.Lock.Enter();
+            uint modeBefore = (uint)z.Phys->Mode;
             ApplyBonus(z, mask, values);
+            SetAttrMask changed = (uint)z.Phys->Mode != modeBefore ? mask | SetAttrMask.Mode : mask;
+            _log?.LogSetAttr(tx, owner, z.Object, changed & Owners, z.Phys);
+            _log?.LogSetAttr(tx, rest, z.Object, changed & ~Owners, z.Phys);
             z.LastTxg = tx.Txg;
             z.Lock.Exit();
             tx.Commit();

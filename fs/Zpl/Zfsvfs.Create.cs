@@ -47,6 +47,7 @@ public sealed unsafe partial class Zfsvfs
             if (error == 0)
             {
                 FillAttr(z!, out attr);
+                error = CommitIfAlways(z!.Object);
             }
 
             return error;
@@ -100,6 +101,7 @@ public sealed unsafe partial class Zfsvfs
             if (error == 0)
             {
                 FillAttr(z!, out attr);
+                error = CommitIfAlways(obj);
             }
 
             return error;
@@ -166,6 +168,7 @@ public sealed unsafe partial class Zfsvfs
             error = AddNew(dz, name, dn, mode, isDirectory, tx);
             if (error == 0)
             {
+                _log?.LogCreate(tx, LogKindOf(mode), dz.Object, dn, name, target);
                 _cache.Insert(fresh, dn, tx.Txg);
                 z = fresh;
                 fresh = null;
@@ -255,7 +258,7 @@ public sealed unsafe partial class Zfsvfs
         uint parentMode = dz.Mode;
         var parentGid = (uint)dz.Phys->Gid;
         dz.Lock.Exit();
-        bool inherits = (parentMode & ZplMode.SetGid) != 0;
+        bool inherits = (parentMode & ZplMode.SetGid) != 0 && !_replayAs.IsGiven;
         if (inherits && isDirectory)
         {
             mode |= ZplMode.SetGid;
@@ -292,16 +295,16 @@ public sealed unsafe partial class Zfsvfs
     }
 
     /// <summary>Fills in the attributes of a new object.</summary>
-    private static void InitPhys(Dnode dn, Cred owner, uint mode, ulong parent, ulong flags, DmuTx tx)
+    private void InitPhys(Dnode dn, Cred owner, uint mode, ulong parent, ulong flags, DmuTx tx)
     {
         dn.DirtyBonus(tx);
-        (long seconds, long nanoseconds) = Kclock.WallTime();
+        (long seconds, long nanoseconds) = _replayAs.IsGiven ? (_replayAs.Seconds, _replayAs.Nanoseconds) : Kclock.WallTime();
         bool isDirectory = ZplMode.IsType(mode, ZplMode.Directory);
         var p = (ZnodePhys*)dn.Bonus;
         *p = default;
         p->AtimeSeconds = p->MtimeSeconds = p->CtimeSeconds = p->CrtimeSeconds = seconds;
         p->AtimeNanoseconds = p->MtimeNanoseconds = p->CtimeNanoseconds = p->CrtimeNanoseconds = nanoseconds;
-        p->Generation = tx.Txg;
+        p->Generation = _replayAs.IsGiven ? _replayAs.Generation : tx.Txg;
         p->Size = isDirectory ? 2UL : 0;
         p->Links = isDirectory ? 2UL : 1;
         p->Parent = parent;
@@ -341,6 +344,7 @@ public sealed unsafe partial class Zfsvfs
                 if (error == 0)
                 {
                     TouchDirectory(dz, 1, 0, tx);
+                    _log?.LogLink(tx, dz.Object, z.Object, name);
                 }
                 else
                 {

@@ -159,7 +159,8 @@ public sealed unsafe partial class Zfsvfs
                 return z.IsDirectory ? Errno.EISDIR : Errno.EINVAL;
             }
 
-            return length == 0 ? 0 : WriteRange(z, offset, length, source, flags, ref done);
+            error = length == 0 ? 0 : WriteRange(z, offset, length, source, flags, ref done);
+            return error != 0 ? error : (flags & ZplWriteFlags.Sync) != 0 && _log is not null ? CommitLog(z) : CommitIfAlways(obj);
         }
         catch (ZfsException e)
         {
@@ -344,7 +345,7 @@ public sealed unsafe partial class Zfsvfs
             }
 
             StoreChunk(dn, offset, length, source, loans, loaned, firstLoan, ref used, tx!);
-            FinishWrite(z, offset + (ulong)length, flags, tx!);
+            FinishWrite(z, offset, (ulong)length, flags, tx!);
             tx!.Commit();
             tx = null;
             return 0;
@@ -381,7 +382,7 @@ public sealed unsafe partial class Zfsvfs
             if (length > 0)
             {
                 dn.Write(offset, length, source, tx!);
-                FinishWrite(z, offset + (ulong)length, flags, tx!);
+                FinishWrite(z, offset, (ulong)length, flags, tx!);
             }
 
             tx!.Commit();
@@ -477,18 +478,23 @@ public sealed unsafe partial class Zfsvfs
         }
     }
 
-    private static void FinishWrite(Znode z, ulong end, ZplWriteFlags flags, DmuTx tx)
+    private void FinishWrite(Znode z, ulong offset, ulong length, ZplWriteFlags flags, DmuTx tx)
     {
+        ulong end = offset + length;
+        _log?.LogWrite(tx, z.Object, offset, length);
         z.Dnode!.DirtyBonus(tx);
+        bool mayKill = (flags & ZplWriteFlags.KillSuidgid) != 0;
+        Itx* itx = mayKill && _log is { } log ? log.PrepareSetAttr(tx) : null;
         z.Lock.Enter();
         if (end > z.Phys->Size)
         {
             z.Phys->Size = end;
         }
 
-        if ((flags & ZplWriteFlags.KillSuidgid) != 0)
+        if (mayKill)
         {
             KillSetId(z);
+            _log?.LogSetAttr(tx, itx, z.Object, SetAttrMask.Mode, z.Phys);
         }
 
         if ((flags & ZplWriteFlags.Cached) != 0 && WasTouchedLately(z))

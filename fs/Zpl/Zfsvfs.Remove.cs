@@ -83,7 +83,7 @@ public sealed unsafe partial class Zfsvfs
                 error = 0;
             }
 
-            return error;
+            return error == 0 ? CommitIfAlways(dir) : error;
         }
         catch (ZfsException e)
         {
@@ -135,6 +135,7 @@ public sealed unsafe partial class Zfsvfs
             RemoveEntry(dz, name, tx);
             TouchDirectory(dz, -1, isRmdir ? -1 : 0, tx);
             DropLink(z!, tx);
+            _log?.LogRemove(tx, isRmdir ? ZilTx.RemoveDirectory : ZilTx.Remove, dz.Object, name, z!.Object, z.Unlinked);
             tx.Commit();
             tx = null;
             return 0;

@@ -46,7 +46,7 @@ public sealed unsafe partial class Zfsvfs
                 error = 0;
             }
 
-            return error;
+            return error == 0 ? CommitIfAlways(targetDir) : error;
         }
         catch (ZfsException e)
         {
@@ -273,10 +273,15 @@ public sealed unsafe partial class Zfsvfs
             if (exchange)
             {
                 Exchange(sd, sourceName, sz, td, targetName, tz!, tx);
+                _log?.LogUnloggable(tx);
             }
             else
             {
                 error = Replace(sd, sourceName, sz, td, targetName, tz, tx);
+                if (error == 0)
+                {
+                    _log?.LogRename(tx, sd.Object, td.Object, sourceName, targetName, sz.Object);
+                }
             }
 
             tx.Commit();

@@ -48,7 +48,8 @@ public sealed unsafe partial class Zfsvfs
                 return z.IsDirectory ? Errno.EISDIR : Errno.ENODEV;
             }
 
-            return AllocateRange(z, offset, length, punch || zero, (mode & FallocateKeepSize) != 0);
+            error = AllocateRange(z, offset, length, punch || zero, (mode & FallocateKeepSize) != 0);
+            return error == 0 ? CommitIfAlways(obj) : error;
         }
         catch (ZfsException e)
         {
@@ -104,10 +105,7 @@ public sealed unsafe partial class Zfsvfs
                 return error;
             }
 
-            z!.Lock.Enter();
-            ulong txg = z.LastTxg;
-            z.Lock.Exit();
-            return txg > _txg.SyncedTxg ? WaitSynced(txg) : SuspendedError();
+            return CommitLog(z!);
         }
         catch (ZfsException e)
         {
@@ -159,6 +157,18 @@ public sealed unsafe partial class Zfsvfs
         };
         return 0;
     }
+
+    /// <summary>What was done to a file is on stable storage afterwards.</summary>
+    private int CommitLog(Znode z)
+    {
+        z.Lock.Enter();
+        ulong txg = z.LastTxg;
+        z.Lock.Exit();
+        return txg <= _txg.SyncedTxg || _log!.Mode == SyncMode.Disabled ? SuspendedError() : _log.Commit(z.Object);
+    }
+
+    /// <summary>With sync=always every change ends here.</summary>
+    private int CommitIfAlways(ulong obj) => _log is { Mode: SyncMode.Always, ReplayingSeq: 0 } log ? log.Commit(obj) : 0;
 
     private int WaitSynced(ulong txg)
     {
@@ -277,14 +287,17 @@ public sealed unsafe partial class Zfsvfs
         }
     }
 
-    private static void StoreSize(Znode z, ulong size, bool killSuidgid, DmuTx tx)
+    private void StoreSize(Znode z, ulong size, bool killSuidgid, DmuTx tx)
     {
+        _log?.LogTruncate(tx, z.Object, size, 0);
         z.Dnode!.DirtyBonus(tx);
+        Itx* itx = killSuidgid && _log is { } log ? log.PrepareSetAttr(tx) : null;
         z.Lock.Enter();
         z.Phys->Size = size;
         if (killSuidgid)
         {
             KillSetId(z);
+            _log?.LogSetAttr(tx, itx, z.Object, SetAttrMask.Mode, z.Phys);
         }
 
         TouchContents(z, tx);
@@ -368,6 +381,7 @@ public sealed unsafe partial class Zfsvfs
             if (stop > start)
             {
                 dn.FreeRange(start, stop - start, tx!);
+                _log?.LogTruncate(tx!, z.Object, start, stop - start);
             }
 
             dn.DirtyBonus(tx!);

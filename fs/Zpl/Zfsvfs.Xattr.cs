@@ -257,7 +257,7 @@ public sealed unsafe partial class Zfsvfs
                 error = 0;
             }
 
-            return error;
+            return error == 0 ? CommitIfAlways(obj) : error;
         }
         catch (ZfsException e)
         {
@@ -291,6 +291,11 @@ public sealed unsafe partial class Zfsvfs
             if (error != 0)
             {
                 return Refused(ref tx, error, out retry);
+            }
+
+            if (old is not null)
+            {
+                _log?.LogRemove(tx, ZilTx.Remove, dir!.Object, name, old.Object, last: true);
             }
 
             error = remove ? DeleteXattr(dir!, name, tx) : StoreXattr(cred, z, ref dir, name, value, old is null, tx);
@@ -351,6 +356,7 @@ public sealed unsafe partial class Zfsvfs
             z.Lock.Enter();
             z.Phys->Xattr = dir.Object;
             z.Lock.Exit();
+            _log?.LogCreate(tx, ZilTx.MakeXattr, z.Object, dir, default);
         }
 
         int block = Math.Clamp((value.Length + 511) & ~511, 512, RecordSize);
@@ -368,8 +374,12 @@ public sealed unsafe partial class Zfsvfs
             if (error != 0)
             {
                 _os.FreeObject(file, tx);
+                _log?.LogUnloggable(tx);
                 return error;
             }
+
+            _log?.LogCreate(tx, ZilTx.Create, dir.Object, file, name);
+            _log?.LogWriteCopied(tx, file.Object, value);
         }
         finally
         {

@@ -29,6 +29,8 @@ namespace ZfsLite.Fs;
 /// unlinked file frees it, in transactions of its own. A file that is unlinked while in use is entered in the delete queue in the
 /// transaction that removes its last name, and taken out in the one that frees it; what a crash leaves there is freed at the
 /// next mount. Large files are freed piece by piece, so that no transaction grows with the file.</para>
+/// <para>Every change describes itself to the intent log (Zilog), in its transaction and under the locks that order it. fsync, and whatever
+/// is synchronous, commits the log at the end, with no lock held.</para>
 /// <para>Access times: a read changes them in memory. They reach the disk with the next change of the attributes, when the
 /// znode is evicted, in SyncFs and in Unmount; never on close.</para>
 /// </remarks>
@@ -48,6 +50,8 @@ public sealed unsafe partial class Zfsvfs
     private readonly RangeLockPool _ranges = new();
     private readonly Kmutex _renameMutex = new("zfs_rename");
     private Dnode? _deleteQueue;
+    private Zilog? _log;
+    private ReplayIdentity _replayAs;
     private bool _anyCase;
     private bool _utf8Only;
     private ulong _normFlags;
@@ -76,6 +80,9 @@ public sealed unsafe partial class Zfsvfs
     /// <summary>Block size of files that grow beyond it, bytes.</summary>
     public int RecordSize => _os.RecordSize;
 
+    /// <summary>What the intent log did; zeros if there is none.</summary>
+    public ZilogStats LogStats => _log?.Stats ?? default;
+
     /// <summary>The znodes in memory.</summary>
     public ZnodeCache Znodes => _cache;
 
@@ -93,6 +100,7 @@ public sealed unsafe partial class Zfsvfs
         {
             fs._cache.StartWorker();
             fs.DrainDeleteQueue();
+            fs.OpenLog();
         }
 
         return fs;
@@ -111,6 +119,7 @@ public sealed unsafe partial class Zfsvfs
             _cache.StopWorker();
             _cache.WriteAtimes();
             _txg.WaitSynced(0);
+            CloseLog();
         }
 
         _cache.Clear();

@@ -112,6 +112,21 @@ public sealed unsafe partial class ZnodeCache : IShrinker
         return Load(fresh, out result);
     }
 
+    /// <summary>Finds a file that is in memory, and takes a reference; null if it is not.</summary>
+    internal Znode? TryGetCached(ulong obj)
+    {
+        _mutex.Enter();
+        Znode? z = Find(obj);
+        z = z is { State: ZnodeState.Ready } ? z : null;
+        if (z is not null)
+        {
+            Reference(z);
+        }
+
+        _mutex.Exit();
+        return z;
+    }
+
     /// <summary>A znode for <see cref="Insert"/>, made before the transaction.</summary>
     internal Znode New()
     {

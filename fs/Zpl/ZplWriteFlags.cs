@@ -15,4 +15,7 @@ public enum ZplWriteFlags
     /// unless they are what it was told last.
     /// </summary>
     Cached = 2,
+
+    /// <summary>O_SYNC or O_DSYNC: it returns when the bytes are on stable storage.</summary>
+    Sync = 4,
 }

@@ -12,18 +12,20 @@ readonly ROOT ZFSLITE OUT SEED
 readonly MNT="$OUT/mnt" POOLS="$OUT/pool" SRC="$OUT/src"
 readonly IMG="$POOLS/demo.img" LAB="$OUT/lab/lab.img"
 readonly SVG="$OUT/deadlock.svg" REPORT="$OUT/deadlock.txt"
-readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=45
-readonly SMALL_JOBS=4 SMALL_FILES=3000
+readonly COPIES=20 LAB_MEMORY=16M DEADLOCK_SECONDS_MAX=60 LAB_SECONDS=60
+readonly SMALL_DIRS=4 SMALL_FILES=3000 WRITERS=12
 
 # shellcheck source=tools/demo/common.sh
 . "$ROOT/tools/demo/common.sh"
 
 # What fio calls each reader of small files: one pass after the other over files of one block, opened, read past the page cache
 # and closed, so that every read dirties the access time of a znode which nobody uses afterwards.
+# Two readers for each directory.
 SMALL_READERS=()
-for job in $(seq "$SMALL_JOBS"); do
+readers=0
+for job in $(seq "$SMALL_DIRS") $(seq "$SMALL_DIRS"); do
     # shellcheck disable=SC2016 # $filenum is for fio
-    SMALL_READERS+=(--name="read$job" --new_group --directory="$MNT/small/$job" --filename_format='$filenum' --nrfiles="$SMALL_FILES"
+    SMALL_READERS+=(--name="read$((++readers))" --new_group --directory="$MNT/small/$job" --filename_format='$filenum' --nrfiles="$SMALL_FILES"
         --filesize=512 --bs=512 --rw=read --direct=1 --openfiles=4 --file_service_type=sequential)
 done
 readonly SMALL_READERS
@@ -112,7 +114,7 @@ part_a() {
 make_lab() {
     title "(b) The deadlock of 2011: policy none, an arena of $LAB_MEMORY, atime=on"
     mkdir -p "$(dirname "$LAB")"
-    step "make a pool with $((SMALL_JOBS * SMALL_FILES)) small files"
+    step "make a pool with $((SMALL_DIRS * SMALL_FILES)) small files"
     zl create lab "$LAB" --size 1G
     zl mount "$LAB" "$MNT" -o noatime --memory 128M --background
     mkdir -p "$MNT/small"/{1..4}
@@ -126,14 +128,14 @@ make_lab() {
 lab_work() {
     timeout --kill-after=5 $((LAB_SECONDS + 30)) fio --randseed="$SEED" --time_based --runtime="$LAB_SECONDS" --group_reporting \
         "${SMALL_READERS[@]}" \
-        --name=write --new_group --directory="$MNT/big" --rw=randwrite --bs=128k --size=32m --numjobs=6 >"$1" 2>&1
+        --name=write --new_group --directory="$MNT/big" --rw=randwrite --bs=128k --size=32m --numjobs="$WRITERS" >"$1" 2>&1
 }
 
 # start_foreground POLICY: the daemon of the lab pool.
 start_foreground() { start_daemon "$OUT/daemon-$1.log" "$LAB" -o atime --memory "$LAB_MEMORY" --policy "$1" --deadlock-svg "$SVG"; }
 
 part_b() {
-    step "4 fio readers (O_DIRECT: every read changes an atime) and 6 writers; no injection, no torture"
+    step "$((2 * SMALL_DIRS)) fio readers (O_DIRECT: every read changes an atime) and $WRITERS writers; no injection, no torture"
     start_foreground none
     local started=$SECONDS fio_pid
     lab_work "$OUT/fio-b.log" "$DEADLOCK_SECONDS_MAX" &

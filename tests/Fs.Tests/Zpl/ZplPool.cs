@@ -11,6 +11,7 @@ internal sealed unsafe class ZplPool : IDisposable
     internal static readonly Cred Root = new(0, 0);
 
     private readonly KmemScope _kmem;
+    private readonly string _dataset = "tank";
     private MemoryVdevIo _disk;
     private Spa? _spa;
     private Objset _os = null!;
@@ -18,6 +19,15 @@ internal sealed unsafe class ZplPool : IDisposable
     internal ZplPool(AtimeMode atime = AtimeMode.Off, int recordSize = 131072, long diskBytes = 128 << 20, long arenaBytes = 64 << 20, KmemPolicy policy = KmemPolicy.Fstrans)
         : this(new KmemOptions { ArenaBytes = arenaBytes, Policy = policy, Poison = true, LockArena = false }, atime, recordSize, diskBytes)
     {
+    }
+
+    /// <summary>An existing image.</summary>
+    internal ZplPool(MemoryVdevIo disk, string dataset)
+    {
+        _kmem = new KmemScope(new KmemOptions { ArenaBytes = 64 << 20, Poison = true, LockArena = false });
+        _disk = disk;
+        _dataset = dataset;
+        Open(AtimeMode.Off);
     }
 
     internal ZplPool(KmemOptions memory, AtimeMode atime = AtimeMode.Off, int recordSize = 131072, long diskBytes = 128 << 20)
@@ -57,13 +67,17 @@ internal sealed unsafe class ZplPool : IDisposable
         Open(AtimeMode.Off);
     }
 
+    /// <summary>What is on the disk at this moment, as a crash would leave it: a copy.</summary>
+    internal MemoryVdevIo CrashImage() => _disk.Clone();
+
     /// <summary>Goes on with what was on the disk at the last synced txg, as after a crash.</summary>
-    internal void Crash()
+    internal void Crash(Action<MemoryVdevIo>? edit = null, bool readOnly = false)
     {
         MemoryVdevIo copy = _disk.Clone();
         Shut();
+        edit?.Invoke(copy);
         _disk = copy;
-        Open(AtimeMode.Off);
+        Open(AtimeMode.Off, readOnly);
     }
 
     internal ulong Make(ulong dir, string name, uint mode = 0x81A4, string target = "", uint rdev = 0, Cred? cred = null)
@@ -211,7 +225,7 @@ internal sealed unsafe class ZplPool : IDisposable
         Shut();
         using (PoolReader pool = PoolReader.Open([_disk.Clone()]))
         {
-            look(pool.OpenFileSystem(pool.Datasets().First(d => d.Name == "tank")));
+            look(pool.OpenFileSystem(pool.Datasets().First(d => d.Name == _dataset)));
         }
 
         Open(AtimeMode.Off);
@@ -242,7 +256,7 @@ internal sealed unsafe class ZplPool : IDisposable
     private void Open(AtimeMode atime, bool readOnly = false)
     {
         _spa = Spa.Open([_disk], new SpaOpenOptions { ReadOnly = readOnly });
-        _os = _spa.OpenObjset("tank");
+        _os = _spa.OpenObjset(_dataset);
         Fs = Zfsvfs.Mount(_os, readOnly, atime);
     }
 

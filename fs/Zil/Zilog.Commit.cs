@@ -1,0 +1,407 @@
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
+using ZfsLite.Txn;
+
+namespace ZfsLite.Fs;
+
+/// <summary>Writing the log: zil_commit.</summary>
+internal sealed unsafe partial class Zilog
+{
+    /// <summary>More data than this in one commit go to disk with their txg, once, not twice.</summary>
+    private const long BulkBytes = 1 << 20;
+
+    /// <summary>So many blocks of log are enough: then a txg is written.</summary>
+    private const int BlocksMax = 8192;
+
+    private long _requested;
+    private long _completed;
+    private bool _writing;
+    private int _batchError;
+    private byte* _buffer;
+    private int _used;
+    private int _records;
+    private ulong _recordsTxg;
+    private ulong _syncTxg;
+    private int _lastTotal;
+    private ulong _touchedVdevs;
+
+    /// <summary>
+    /// What was done to the object before the call, and all changes of names, are on stable storage afterwards. Not inside a
+    /// transaction, not under a lock of the ZPL. 0 or EIO.
+    /// </summary>
+    internal int Commit(ulong obj)
+    {
+        _lock.Enter();
+        _stats.Commits++;
+        PromoteLocked(obj);
+        long request = ++_requested;
+        while (_completed < request)
+        {
+            if (_writing)
+            {
+                _done.Wait(_lock, _commitWait);
+                continue;
+            }
+
+            _writing = true;
+            _commitWait.Writer = Kthread.Current;
+            long upTo = _requested;
+            Itx* batch = TakeBatch(out ulong mustSync);
+            _lock.Exit();
+            int error = WriteBatch(batch, mustSync);
+            _lock.Enter();
+            _batchError = error;
+            _completed = upTo;
+            _writing = false;
+            _commitWait.Writer = null;
+            _done.Broadcast();
+        }
+
+        int result = _batchError;
+        _lock.Exit();
+        return _spa.IsSuspended ? Errno.EIO : result;
+    }
+
+    /// <summary>The records to be written, oldest txg first; and the last txg that has to be waited for. Lock held.</summary>
+    private Itx* TakeBatch(out ulong mustSync)
+    {
+        mustSync = 0;
+        Itx* head = null;
+        Itx* tail = null;
+        ulong synced = _txg.SyncedTxg;
+        for (ulong txg = synced + 1; txg <= synced + TxgEngine.TxgSize; txg++)
+        {
+            ItxGroup group = _groups[TxgSlots<int>.Index(txg)];
+            if (group.Txg != txg)
+            {
+                continue;
+            }
+
+            mustSync = group.MustSync ? txg : mustSync;
+            Itx* list = group.TakeSync();
+            if (list is null)
+            {
+                continue;
+            }
+
+            if (head is null)
+            {
+                head = list;
+            }
+            else
+            {
+                tail->Next = list;
+            }
+
+            for (tail = list; tail->Next is not null;)
+            {
+                tail = tail->Next;
+            }
+        }
+
+        return head;
+    }
+
+    private int WriteBatch(Itx* batch, ulong mustSync)
+    {
+        _syncTxg = mustSync;
+        if (batch is not null)
+        {
+            Log(batch);
+            FreeList(batch);
+        }
+
+        if (_syncTxg > _txg.SyncedTxg)
+        {
+            _stats.Synced++;
+            _txg.WaitSynced(_syncTxg);
+        }
+
+        return _spa.IsSuspended ? Errno.EIO : 0;
+    }
+
+    /// <summary>Writes a batch; what it could not write is left to <see cref="_syncTxg"/>.</summary>
+    private void Log(Itx* batch)
+    {
+        long total = Weigh(batch, out ulong newest);
+        if (_syncTxg >= newest || total == 0)
+        {
+            return;
+        }
+
+        if (_syncTxg != 0)
+        {
+            // The log must not tell of what came later without what came before.
+            _txg.WaitSynced(_syncTxg);
+        }
+
+        if (total > BulkBytes || _blocks >= BlocksMax || (_head is null && !Begin(total)))
+        {
+            _syncTxg = newest;
+            return;
+        }
+
+        _buffer = ZioBuf.Alloc(ZilBlock.MaxSize, _buffers, out bool pooled);
+        _used = ZilBlock.ChainSize;
+        _records = 0;
+        _recordsTxg = 0;
+        _touchedVdevs = 0;
+        _lastTotal = (int)total;
+        bool whole = AppendAll(batch, total) && (_records == 0 || WriteBlock(Predict()));
+        ZioBuf.Free(_buffer, ZilBlock.MaxSize, _buffers, pooled);
+        _buffer = null;
+        if (!whole || !FlushTouched())
+        {
+            _syncTxg = newest;
+            _ = Drop();
+        }
+
+        _stats.Batches++;
+    }
+
+
+    /// <summary>Bytes that the records of txgs that are not on disk yet will take.</summary>
+    private long Weigh(Itx* batch, out ulong newest)
+    {
+        ulong synced = _txg.SyncedTxg;
+        long total = 0;
+        newest = 0;
+        for (Itx* at = batch; at is not null; at = at->Next)
+        {
+            ZilRecord* r = Itx.RecordOf(at);
+            if (r->Txg > synced)
+            {
+                newest = Math.Max(newest, r->Txg);
+                total += (long)r->Length + (IsNeedCopy(r) ? (long)r->Word[2] : 0);
+            }
+        }
+
+        return total;
+    }
+
+    private static bool IsNeedCopy(ZilRecord* r) => r->Kind == ZilTx.Write && r->Length == ZilRecord.WriteSize;
+
+    private bool AppendAll(Itx* batch, long total)
+    {
+        for (Itx* at = batch; at is not null; at = at->Next)
+        {
+            ZilRecord* r = Itx.RecordOf(at);
+            if (r->Txg <= _txg.SyncedTxg)
+            {
+                continue;
+            }
+
+            long after = total - (long)r->Length - (IsNeedCopy(r) ? (long)r->Word[2] : 0);
+            bool done = IsNeedCopy(r) ? AppendWrite(r, after) : AppendCopy(r, after);
+            if (!done)
+            {
+                return false;
+            }
+
+            total = after;
+        }
+
+        return true;
+    }
+
+    private bool AppendCopy(ZilRecord* r, long after)
+    {
+        if (_used + (int)r->Length > Capacity && !WriteBlock(SizeFor((long)r->Length + after)))
+        {
+            return false;
+        }
+
+        byte* p = _buffer + _used;
+        Buffer.MemoryCopy(r, p, (long)r->Length, (long)r->Length);
+        Finish((ZilRecord*)p, (int)r->Length, r->Txg);
+        return true;
+    }
+
+    /// <summary>A write whose data are read now, in as many records as blocks make necessary.</summary>
+    private bool AppendWrite(ZilRecord* r, long after)
+    {
+        const int PieceMin = 512;
+        ulong offset = r->Word[1];
+        var length = (long)r->Word[2];
+        while (length > 0)
+        {
+            int room = Capacity - _used - ZilRecord.WriteSize;
+            if (room < Math.Min(length, PieceMin))
+            {
+                if (!WriteBlock(SizeFor(ZilRecord.WriteSize + length + after)))
+                {
+                    return false;
+                }
+
+                continue;
+            }
+
+            var n = (int)Math.Min(length, room & ~7);
+            byte* p = _buffer + _used;
+            int error = _fs.ReadForLog(r->Word[0], offset, n, p + ZilRecord.WriteSize, out int done);
+            if (error != 0)
+            {
+                // The file has left memory: its txg will do.
+                _syncTxg = error == Errno.EAGAIN ? Math.Max(_syncTxg, r->Txg) : _syncTxg;
+                return true;
+            }
+
+            if (done > 0)
+            {
+                Buffer.MemoryCopy(r, p, ZilRecord.WriteSize, ZilRecord.WriteSize);
+                int padded = (done + 7) & ~7;
+                new Span<byte>(p + ZilRecord.WriteSize + done, padded - done).Clear();
+                var record = (ZilRecord*)p;
+                record->Word[1] = offset;
+                record->Word[2] = (ulong)done;
+                Finish(record, ZilRecord.WriteSize + padded, r->Txg);
+            }
+
+            if (done < n)
+            {
+                return true;
+            }
+
+            offset += (ulong)n;
+            length -= n;
+        }
+
+        return true;
+    }
+
+    private int Capacity => _tail->Bp.LogicalSize;
+
+    private void Finish(ZilRecord* record, int length, ulong txg)
+    {
+        record->Length = (ulong)length;
+        record->Seq = ++_seq;
+        _used += length;
+        _records++;
+        _recordsTxg = Math.Max(_recordsTxg, txg);
+        _stats.Records++;
+    }
+
+    /// <summary>Block sizes are those of ZFS.</summary>
+    private static int SizeFor(long bytes) => (bytes + ZilBlock.ChainSize) switch
+    {
+        <= 4096 => 4096,
+        <= 12288 => 12288,
+        <= 36864 => 36864,
+        _ => ZilBlock.MaxSize,
+    };
+
+    /// <summary>The next commit will probably be as large as this one.</summary>
+    private int Predict() => SizeFor(_lastTotal);
+
+    /// <summary>The first block of a chain. When it returns true the head is on disk.</summary>
+    private bool Begin(long total)
+    {
+        Checksum256 chain = new(Krandom.NextUInt64(), Krandom.NextUInt64(), _os.Id, 1);
+        Lwb* first = Allocate(SizeFor(total), chain);
+        if (first is null)
+        {
+            return false;
+        }
+
+        _txg.WaitSynced(first->MaxTxg);
+        return !_spa.IsSuspended;
+    }
+
+    /// <summary>
+    /// Allocates a block and appends it to the chain, in a transaction of its own: the first one must be there when its txg syncs. Null: no
+    /// space, no memory at once, or no pool to write to.
+    /// </summary>
+    private Lwb* Allocate(int size, in Checksum256 chain)
+    {
+        var lwb = (Lwb*)_lwbs.Alloc(KmFlags.PushPage | KmFlags.NoSleep);
+        if (lwb is null)
+        {
+            return null;
+        }
+
+        DmuTx tx = DmuTx.Create(_txg);
+        tx.MarkNetFree();
+        if (tx.Assign(TxAssign.Wait | TxAssign.NoThrottle) != 0)
+        {
+            tx.Abort();
+            _lwbs.Free((byte*)lwb);
+            return null;
+        }
+
+        Span<Dva> dvas = stackalloc Dva[1];
+        bool placed = _spa.Allocator.TryAllocate(size, 1, tx.Txg, dvas, log: true);
+        if (placed)
+        {
+            *lwb = new Lwb { Bp = ZilBlock.MakePointer(dvas[0], size, tx.Txg, chain), MaxTxg = tx.Txg };
+            Append(lwb);
+            _spa.AddDirtyObjset(_os, tx.Txg);
+        }
+
+        tx.Commit();
+        if (!placed)
+        {
+            _lwbs.Free((byte*)lwb);
+            return null;
+        }
+
+        return lwb;
+    }
+
+    private void Append(Lwb* lwb)
+    {
+        _lock.Enter();
+        if (_tail is null)
+        {
+            _head = lwb;
+        }
+        else
+        {
+            _tail->Next = lwb;
+        }
+
+        _tail = lwb;
+        _blocks++;
+        _lock.Exit();
+    }
+
+    /// <summary>Writes the block that is full (or the last of the batch), and goes on to the next, of that size.</summary>
+    private bool WriteBlock(int nextSize)
+    {
+        Lwb* lwb = _tail;
+        Lwb* next = Allocate(nextSize, ZilBlock.NextOf(lwb->Bp.Checksum));
+        if (next is null)
+        {
+            return false;
+        }
+
+        int size = ZilBlock.Seal(_buffer, _used, lwb->Bp, next->Bp);
+        Vdev vdev = _spa.VdevOf(lwb->Bp.Dva0);
+        Span<IoSegment> segment = [new IoSegment((nint)_buffer, size)];
+        int error = vdev.Write(lwb->Bp.Dva0.Offset, segment);
+        _lock.Enter();
+        lwb->MaxTxg = Math.Max(lwb->MaxTxg, _recordsTxg);
+        lwb->Written = 1;
+        _stats.BlocksWritten++;
+        _stats.BytesWritten += size;
+        _lock.Exit();
+        _touchedVdevs |= 1UL << (int)(vdev.Id % 64);
+        _used = ZilBlock.ChainSize;
+        _records = 0;
+        _recordsTxg = 0;
+        return error == 0;
+    }
+
+    private bool FlushTouched()
+    {
+        bool good = true;
+        foreach (Vdev v in _spa.Vdevs)
+        {
+            if ((_touchedVdevs & (1UL << (int)(v.Id % 64))) != 0)
+            {
+                good &= v.Io.Flush() == 0;
+            }
+        }
+
+        return good;
+    }
+}

@@ -1,0 +1,85 @@
+using ZfsLite.Kmem;
+using ZfsLite.Txn;
+
+namespace ZfsLite.Fs;
+
+/// <summary>The intent log of the file system: opening it, which does again what a crash undid, and reading contents for it.</summary>
+public sealed unsafe partial class Zfsvfs
+{
+    /// <summary>How often changes wait for stable storage: the dataset's property, or what the mount asked for.</summary>
+    public SyncMode SyncMode
+    {
+        get => _log?.Mode ?? SyncMode.Standard;
+        set
+        {
+            if (_log is not null)
+            {
+                _log.Mode = value;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Bytes of a file, for the log that is being written: of a file that has left memory EAGAIN; of one that is gone, or ends before
+    /// the offset, ENOENT.
+    /// </summary>
+    internal int ReadForLog(ulong obj, ulong offset, int length, byte* destination, out int done)
+    {
+        done = 0;
+        Znode? z = _cache.TryGetCached(obj);
+        if (z is null)
+        {
+            return Errno.EAGAIN;
+        }
+
+        try
+        {
+            if (z.Unlinked || !z.IsRegular)
+            {
+                return Errno.ENOENT;
+            }
+
+            done = ReadRange(z, offset, length, destination);
+            return done > 0 ? 0 : Errno.ENOENT;
+        }
+        catch (ZfsException)
+        {
+            return Errno.EAGAIN;
+        }
+        finally
+        {
+            Put(z);
+        }
+    }
+
+    private static ZilTx LogKindOf(uint mode) => (mode & ZplMode.TypeMask) switch
+    {
+        ZplMode.Directory => ZilTx.MakeDirectory,
+        ZplMode.Link => ZilTx.Symlink,
+        _ => ZilTx.Create,
+    };
+
+    private void OpenLog()
+    {
+        var log = new Zilog(_os, this);
+        _os.Log = log;
+        _log = log;
+        if (!_os.ZilHeader->Log.IsHole)
+        {
+            new ZilReplay(_os, log, this).Run();
+        }
+
+        log.Mode = _os.SyncMode;
+    }
+
+    private void CloseLog()
+    {
+        if (_log is { } log)
+        {
+            log.Close();
+            _os.Log = null;
+            _log = null;
+            log.Dispose();
+        }
+    }
+}
