@@ -105,6 +105,7 @@ public sealed unsafe class Dbuf
                 throw new InvalidOperationException($"{this} dirtied in txg {tx.Txg} while txg {mine->Txg} is in the slot");
             }
 
+            DropWritten(mine);
             return;
         }
 
@@ -138,6 +139,7 @@ public sealed unsafe class Dbuf
             Os!.Spa.Arc.FreeBuffer(dr->Data, dr->Size);
         }
 
+        DropWritten(dr);
         Os!.Spa.UnchargeDirty(dr);
         Os.Spa.Arc.DirtyRecords.Free((byte*)dr);
         Dirty[slot] = 0;
@@ -177,6 +179,30 @@ public sealed unsafe class Dbuf
         }
 
         return false;
+    }
+
+    /// <summary>Takes the pointer of a block that was written ahead of its txg; a hole if it was not. In the sync thread, Mutex held.</summary>
+    internal static Blkptr TakeWritten(DirtyRecord* dr)
+    {
+        if (dr->Written is null)
+        {
+            return default;
+        }
+
+        Blkptr bp = *dr->Written;
+        KmemAllocator.Free((byte*)dr->Written, Blkptr.SizeOf);
+        dr->Written = null;
+        return bp;
+    }
+
+    /// <summary>What was written ahead is not what the txg will have: it is freed. Mutex held.</summary>
+    private void DropWritten(DirtyRecord* dr)
+    {
+        if (dr->Written is not null)
+        {
+            Blkptr bp = TakeWritten(dr);
+            Os!.Spa.FreeBlock(bp, dr->Txg);
+        }
     }
 
     /// <summary>Has a change in txg <paramref name="txg"/> to leave the contents to an older txg, and go on with a copy? Mutex held.</summary>

@@ -13,4 +13,10 @@ internal unsafe struct DirtyRecord
 
     /// <summary>Bytes of the pool that writing it may take, as charged; the properties it follows from may change meanwhile.</summary>
     internal long Pending;
+
+    /// <summary>The block was written ahead of its txg (Dnode.TryWriteNow), as this pointer says; else null.</summary>
+    internal Blkptr* Written;
+
+    /// <summary>Not 0: it is being written so.</summary>
+    internal int IsBeingWritten;
 }

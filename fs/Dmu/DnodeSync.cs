@@ -54,17 +54,26 @@ public sealed unsafe partial class Dnode
             bool dirty = (db.DirtyMask & (1 << slot)) != 0;
             byte* data = null;
             int size = 0;
+            Blkptr written = default;
             if (dirty)
             {
                 DirtyRecord* dr = (DirtyRecord*)db.Dirty[slot];
+                if (dr->IsBeingWritten != 0)
+                {
+                    db.Mutex.Exit();
+                    Objset.Spa.WritesNow.Wait(&dr->IsBeingWritten);
+                    db.Mutex.Enter();
+                }
+
                 data = dr->Data is not null ? dr->Data : db.Data;
                 size = dr->Size;
+                written = Dbuf.TakeWritten(dr);
             }
 
             db.Mutex.Exit();
             if (dirty)
             {
-                sync.SubmitData(this, db, data, size);
+                sync.SubmitData(this, db, data, size, written);
             }
             else
             {

@@ -41,6 +41,9 @@ public sealed unsafe partial class Objset
     /// <summary>The dataset's sync property.</summary>
     public SyncMode SyncMode { get; internal set; }
 
+    /// <summary>The dataset's logbias property.</summary>
+    public LogBias LogBias { get; internal set; }
+
     private ObjsetPhys* Phys => (ObjsetPhys*)_osPhys;
 
     /// <summary>Reads the object set from its block pointer. Throws ZfsException.</summary>

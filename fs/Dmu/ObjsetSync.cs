@@ -86,8 +86,11 @@ internal sealed unsafe class ObjsetSync
         os.GiveBack(dirty);
     }
 
-    /// <summary>Queues one data block. Called by the dnode while it hands over its dirty list; the list's hold comes with it.</summary>
-    internal void SubmitData(Dnode dn, Dbuf db, byte* data, int size)
+    /// <summary>
+    /// Queues one data block. Called by the dnode while it hands over its dirty list; the list's hold comes with it. A block that is
+    /// <paramref name="written"/> already is only entered.
+    /// </summary>
+    internal void SubmitData(Dnode dn, Dbuf db, byte* data, int size, in Blkptr written)
     {
         if (_indirects >= _indirectsMax || (_spa.IsShort && (_batch.Count > 0 || _indirects > 0)))
         {
@@ -99,7 +102,17 @@ internal sealed unsafe class ObjsetSync
         w.Data = data;
         w.LogicalSize = size;
         w.Fill = dn.IsMeta ? CountDnodes(data, size) : 1;
-        Submit(w);
+        if (written.IsHole)
+        {
+            Submit(w);
+        }
+        else
+        {
+            w.Bp = written;
+            w.BecameHole = false;
+            _batch.Add(w);
+        }
+
         if (_batch.Count >= BatchBlocks || _batchBytes >= BatchBytes)
         {
             FinishBatch();

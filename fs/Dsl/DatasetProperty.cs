@@ -37,8 +37,11 @@ public sealed class DatasetProperty
     /// <summary>How changes wait for stable storage: a <see cref="SyncMode"/>.</summary>
     public static DatasetProperty Sync { get; } = new("sync", 0, [("standard", 0), ("always", 1), ("disabled", 2)]);
 
+    /// <summary>Where the data of synchronous writes go: a <see cref="ZfsLite.Fs.LogBias"/>.</summary>
+    public static DatasetProperty LogBias { get; } = new("logbias", 0, [("latency", 0), ("throughput", 1)]);
+
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<DatasetProperty> All { get; } = [Atime, Compression, Checksum, RecordSize, Copies, Sync];
+    public static IReadOnlyList<DatasetProperty> All { get; } = [Atime, Compression, Checksum, RecordSize, Copies, Sync, LogBias];
 
     /// <summary>Name.</summary>
     public string Name { get; }

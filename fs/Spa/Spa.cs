@@ -142,6 +142,10 @@ public sealed partial class Spa : ITxgHost
 
     internal Prefetcher Prefetcher { get; }
 
+    internal WritesNow WritesNow { get; } = new();
+
+    internal int SectorBytes => _sectorBytes;
+
     internal KmemCache DnodeCache { get; }
 
     internal KmemCache BonusCache { get; }

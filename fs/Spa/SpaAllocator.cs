@@ -99,6 +99,9 @@ public sealed partial class SpaAllocator : IDisposable
     /// <summary>Freed bytes on normal vdevs that can't be handed out yet.</summary>
     public long DeferredBytes => Sum(_normal, static g => g.Deferred);
 
+    /// <summary>Are there devices for the intent log alone?</summary>
+    public bool HasLogVdevs => _log.Length > 0;
+
     /// <summary>How often a space map was replayed in the middle of a txg, not by BeginTxg or Open.</summary>
     public long LateLoads { get; private set; }
 
@@ -178,7 +181,7 @@ public sealed partial class SpaAllocator : IDisposable
             throw new ArgumentOutOfRangeException(nameof(psize), $"{psize} bytes, {copies} copies, room for {dvas.Length}");
         }
 
-        _mutex.Enter();
+        ThreadFlags marks = EnterAsSyncPath();
         try
         {
             return (log && _log.Length > 0 && Allocate(_log, psize, copies, txg, dvas[..copies]))
@@ -186,7 +189,7 @@ public sealed partial class SpaAllocator : IDisposable
         }
         finally
         {
-            _mutex.Exit();
+            Exit(marks);
         }
     }
 
@@ -287,6 +290,22 @@ public sealed partial class SpaAllocator : IDisposable
 
         _bitmaps?.Destroy();
         _memory.Dispose();
+    }
+
+    /// <summary>The sync path waits for whoever holds the mutex, so he asks for memory as the sync path does.</summary>
+    private ThreadFlags EnterAsSyncPath()
+    {
+        Kthread self = Kthread.Current;
+        ThreadFlags marks = self.Flags;
+        self.Flags = marks | ThreadFlags.SyncPath;
+        _mutex.Enter();
+        return marks;
+    }
+
+    private void Exit(ThreadFlags marks)
+    {
+        _mutex.Exit();
+        Kthread.Current.Flags = marks;
     }
 
     private static long Sum(MetaslabGroup[] groups, Func<MetaslabGroup, long> what)

@@ -1,3 +1,5 @@
+using ZfsLite.Kmem.Spl;
+
 namespace ZfsLite.Fs;
 
 /// <summary>Placing blocks and taking them back.</summary>
@@ -140,7 +142,7 @@ public sealed partial class SpaAllocator
             FreeGangChildren(bp, txg, depth);
         }
 
-        _mutex.Enter();
+        ThreadFlags marks = EnterAsSyncPath();
         try
         {
             for (int i = 0; i < 3; i++)
@@ -154,7 +156,7 @@ public sealed partial class SpaAllocator
         }
         finally
         {
-            _mutex.Exit();
+            Exit(marks);
         }
     }
 

@@ -67,9 +67,11 @@ public sealed partial class Spa
         os.Copies = (int)Lookup(dir, DatasetProperty.Copies).Value;
         os.RecordSize = (int)Lookup(dir, DatasetProperty.RecordSize).Value;
         os.SyncMode = (SyncMode)Lookup(dir, DatasetProperty.Sync).Value;
+        os.LogBias = (LogBias)Lookup(dir, DatasetProperty.LogBias).Value;
         if (os.Log is { } log)
         {
             log.Mode = os.SyncMode;
+            log.Bias = os.LogBias;
         }
 
         os.AtimeOn = Lookup(dir, DatasetProperty.Atime).Value != 0;

@@ -7,8 +7,11 @@ namespace ZfsLite.Fs;
 /// <summary>Writing the log: zil_commit.</summary>
 internal sealed unsafe partial class Zilog
 {
-    /// <summary>More data than this in one commit go to disk with their txg, once, not twice.</summary>
-    private const long BulkBytes = 1 << 20;
+    /// <summary>With more data than this in one commit the txg is written: it does so with all processors, and in large pieces.</summary>
+    private const long BulkBytes = 8 << 20;
+
+    /// <summary>Larger writes are not copied into the log (zfs_immediate_write_sz): their blocks are written to their places.</summary>
+    private const ulong CopyMax = 32 << 10;
 
     /// <summary>So many blocks of log are enough: then a txg is written.</summary>
     private const int BlocksMax = 8192;
@@ -123,7 +126,7 @@ internal sealed unsafe partial class Zilog
     /// <summary>Writes a batch; what it could not write is left to <see cref="_syncTxg"/>.</summary>
     private void Log(Itx* batch)
     {
-        long total = Weigh(batch, out ulong newest);
+        long total = Weigh(batch, out ulong newest, out long copied);
         if (_syncTxg >= newest || total == 0)
         {
             return;
@@ -135,7 +138,7 @@ internal sealed unsafe partial class Zilog
             _txg.WaitSynced(_syncTxg);
         }
 
-        if (total > BulkBytes || _blocks >= BlocksMax || (_head is null && !Begin(total)))
+        if (total > BulkBytes || _blocks >= BlocksMax || (_head is null && !Begin(copied)))
         {
             _syncTxg = newest;
             return;
@@ -146,8 +149,8 @@ internal sealed unsafe partial class Zilog
         _records = 0;
         _recordsTxg = 0;
         _touchedVdevs = 0;
-        _lastTotal = (int)total;
-        bool whole = AppendAll(batch, total) && (_records == 0 || WriteBlock(Predict()));
+        _lastTotal = (int)copied;
+        bool whole = AppendAll(batch, copied) && (_records == 0 || WriteBlock(Predict()));
         ZioBuf.Free(_buffer, ZilBlock.MaxSize, _buffers, pooled);
         _buffer = null;
         if (!whole || !FlushTouched())
@@ -160,11 +163,12 @@ internal sealed unsafe partial class Zilog
     }
 
 
-    /// <summary>Bytes that the records of txgs that are not on disk yet will take.</summary>
-    private long Weigh(Itx* batch, out ulong newest)
+    /// <summary>Bytes of the records of txgs that are not on disk yet, with their data; and how many of them go into the log.</summary>
+    private long Weigh(Itx* batch, out ulong newest, out long copied)
     {
         ulong synced = _txg.SyncedTxg;
         long total = 0;
+        copied = 0;
         newest = 0;
         for (Itx* at = batch; at is not null; at = at->Next)
         {
@@ -173,10 +177,21 @@ internal sealed unsafe partial class Zilog
             {
                 newest = Math.Max(newest, r->Txg);
                 total += (long)r->Length + (IsNeedCopy(r) ? (long)r->Word[2] : 0);
+                copied += WeightOf(r);
             }
         }
 
         return total;
+    }
+
+    /// <summary>Is a write's data written to its place?</summary>
+    private bool IsIndirect(ZilRecord* r) => Bias == LogBias.Throughput || (r->Word[2] > CopyMax && !_spa.Allocator.HasLogVdevs);
+
+    /// <summary>Bytes that a record takes in the log.</summary>
+    private long WeightOf(ZilRecord* r)
+    {
+        const long BlockMin = 32 << 10;
+        return (long)r->Length + (!IsNeedCopy(r) ? 0 : IsIndirect(r) ? (long)r->Word[2] / BlockMin * ZilRecord.WriteSize : (long)r->Word[2]);
     }
 
     private static bool IsNeedCopy(ZilRecord* r) => r->Kind == ZilTx.Write && r->Length == ZilRecord.WriteSize;
@@ -191,8 +206,8 @@ internal sealed unsafe partial class Zilog
                 continue;
             }
 
-            long after = total - (long)r->Length - (IsNeedCopy(r) ? (long)r->Word[2] : 0);
-            bool done = IsNeedCopy(r) ? AppendWrite(r, after) : AppendCopy(r, after);
+            long after = Math.Max(0, total - WeightOf(r));
+            bool done = IsNeedCopy(r) ? AppendWrite(r, r->Word[1], (long)r->Word[2], after) : AppendCopy(r, after);
             if (!done)
             {
                 return false;
@@ -217,12 +232,72 @@ internal sealed unsafe partial class Zilog
         return true;
     }
 
-    /// <summary>A write whose data are read now, in as many records as blocks make necessary.</summary>
-    private bool AppendWrite(ZilRecord* r, long after)
+    /// <summary>A write: large blocks are written to their places, the rest is copied.</summary>
+    private bool AppendWrite(ZilRecord* r, ulong offset, long length, long after)
+    {
+        bool indirect = IsIndirect(r);
+        ulong end = offset + (ulong)length;
+        while (offset < end)
+        {
+            ulong next = end;
+            ulong blockEnd = offset;
+            if (indirect && _fs.WriteBlockForLog(r->Word[0], offset, r->Txg, out blockEnd, out Blkptr bp))
+            {
+                next = Math.Min(end, blockEnd);
+                if (!AppendPointer(r, offset, next - offset, bp, after))
+                {
+                    return false;
+                }
+
+                offset = next;
+                continue;
+            }
+
+            if (indirect && _txg.SyncingTxg >= r->Txg)
+            {
+                // It is on its way to disk as it is.
+                _syncTxg = Math.Max(_syncTxg, r->Txg);
+                return true;
+            }
+
+            next = indirect && blockEnd > offset ? Math.Min(end, blockEnd) : end;
+            if (!AppendData(r, offset, (long)(next - offset), after + (long)(end - next)))
+            {
+                return false;
+            }
+
+            offset = next;
+        }
+
+        return true;
+    }
+
+    private bool AppendPointer(ZilRecord* r, ulong offset, ulong length, in Blkptr bp, long after)
+    {
+        if (_used + ZilRecord.WriteSize > Capacity && !WriteBlock(SizeFor(ZilRecord.WriteSize + after)))
+        {
+            return false;
+        }
+
+        var record = (ZilRecord*)(_buffer + _used);
+        Buffer.MemoryCopy(r, record, ZilRecord.WriteSize, ZilRecord.WriteSize);
+        record->Word[1] = offset;
+        record->Word[2] = length;
+        record->WriteBlock = bp;
+        for (int i = 0; i < bp.DvaCount; i++)
+        {
+            _touchedVdevs |= 1UL << (int)(bp[i].Vdev % 64);
+        }
+
+        Finish(record, ZilRecord.WriteSize, r->Txg);
+        _stats.Indirect++;
+        return true;
+    }
+
+    /// <summary>Bytes of a write, read now, in as many records as blocks make necessary.</summary>
+    private bool AppendData(ZilRecord* r, ulong offset, long length, long after)
     {
         const int PieceMin = 512;
-        ulong offset = r->Word[1];
-        var length = (long)r->Word[2];
         while (length > 0)
         {
             int room = Capacity - _used - ZilRecord.WriteSize;
@@ -246,17 +321,13 @@ internal sealed unsafe partial class Zilog
                 return true;
             }
 
-            if (done > 0)
-            {
-                Buffer.MemoryCopy(r, p, ZilRecord.WriteSize, ZilRecord.WriteSize);
-                int padded = (done + 7) & ~7;
-                new Span<byte>(p + ZilRecord.WriteSize + done, padded - done).Clear();
-                var record = (ZilRecord*)p;
-                record->Word[1] = offset;
-                record->Word[2] = (ulong)done;
-                Finish(record, ZilRecord.WriteSize + padded, r->Txg);
-            }
-
+            Buffer.MemoryCopy(r, p, ZilRecord.WriteSize, ZilRecord.WriteSize);
+            int padded = (done + 7) & ~7;
+            new Span<byte>(p + ZilRecord.WriteSize + done, padded - done).Clear();
+            var record = (ZilRecord*)p;
+            record->Word[1] = offset;
+            record->Word[2] = (ulong)done;
+            Finish(record, ZilRecord.WriteSize + padded, r->Txg);
             if (done < n)
             {
                 return true;

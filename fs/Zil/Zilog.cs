@@ -71,6 +71,9 @@ internal sealed unsafe partial class Zilog
     /// <summary>What has to be logged at all.</summary>
     internal SyncMode Mode { get; set; }
 
+    /// <summary>Where data go.</summary>
+    internal LogBias Bias { get; set; }
+
     /// <summary>Counters.</summary>
     internal ZilogStats Stats
     {

@@ -18,6 +18,9 @@ public struct ZilogStats
     /// <summary>Records written.</summary>
     public long Records;
 
+    /// <summary>Writes whose data went to their places, with only a pointer in the log.</summary>
+    public long Indirect;
+
     /// <summary>Commits that waited for a txg instead.</summary>
     public long Synced;
 

@@ -52,6 +52,43 @@ public sealed unsafe partial class Zfsvfs
         }
     }
 
+    /// <summary>
+    /// For the log: writes the block around an offset now, as <paramref name="txg"/> has it. False: it can't be done, the bytes have to be copied.
+    /// <paramref name="end"/>: the end of that block.
+    /// </summary>
+    internal bool WriteBlockForLog(ulong obj, ulong offset, ulong txg, out ulong end, out Blkptr bp)
+    {
+        end = offset;
+        bp = default;
+        Znode? z = _cache.TryGetCached(obj);
+        if (z is null)
+        {
+            return false;
+        }
+
+        try
+        {
+            Dnode dn = z.Dnode!;
+            var size = (ulong)dn.BlockSize;
+            ulong start = offset - (offset % size);
+            end = start + size;
+            RangeLockEntry range = z.Range.Enter(_ranges, start, end, writer: false);
+            try
+            {
+                // The block size can't change under the lock of a part of it.
+                return !z.Unlinked && z.IsRegular && (ulong)dn.BlockSize == size && offset < SizeOf(z) && dn.TryWriteNow(start / size, txg, out bp);
+            }
+            finally
+            {
+                z.Range.Exit(_ranges, range);
+            }
+        }
+        finally
+        {
+            Put(z);
+        }
+    }
+
     private static ZilTx LogKindOf(uint mode) => (mode & ZplMode.TypeMask) switch
     {
         ZplMode.Directory => ZilTx.MakeDirectory,
@@ -70,6 +107,7 @@ public sealed unsafe partial class Zfsvfs
         }
 
         log.Mode = _os.SyncMode;
+        log.Bias = _os.LogBias;
     }
 
     private void CloseLog()

@@ -31,7 +31,7 @@ public sealed class ZilParallelTests
             ulong dir = p.MakeDir(p.RootDir, $"d{me}");
             for (int i = 0; i < Files; i++)
             {
-                string text = new((char)('a' + me), (i * 1700) + 10);
+                string text = new((char)('a' + me), i == 3 ? 150_000 : (i * 1700) + 10);
                 ulong obj = p.Make(dir, $"tmp{i}");
                 Assert.Equal(0, p.Write(obj, 0, Encoding.UTF8.GetBytes(text)));
                 if (i % 2 == 0)

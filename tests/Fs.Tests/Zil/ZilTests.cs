@@ -228,6 +228,66 @@ public sealed class ZilTests
         Assert.Equal("logged", Encoding.UTF8.GetString(p.Read(a)));
     }
 
+    [Fact]
+    public void Large_writes_go_to_their_places_and_the_log_points_there()
+    {
+        using var p = new ZplPool();
+        ulong a = Begin(p);
+        byte[] data = [.. Enumerable.Range(0, 1_000_000).Select(static i => (byte)(i * 31 / 7))];
+        Assert.Equal(0, p.Write(a, 0, data));
+        Assert.Equal(0, p.Fs.Fsync(a));
+        ZilogStats s = p.Fs.LogStats;
+        Assert.Equal((8L, 0L), (s.Indirect, s.Synced));
+        Assert.True(s.BytesWritten < 65536, $"{s.BytesWritten} bytes of log");
+
+        // One block changes again in the same txg, and is committed again; another changes and is not.
+        Assert.Equal(0, p.Write(a, 300_000, Text("changed")));
+        Assert.Equal(0, p.Write(a, 131_072, new byte[131_072]));
+        Assert.Equal(0, p.Fs.Fsync(a));
+        Assert.Equal(0, p.Write(a, 600_000, Text("never committed")));
+        Text("changed").CopyTo(data, 300_000);
+        new byte[131_072].CopyTo(data, 131_072);
+        p.Crash();
+        Assert.Equal(data, p.Read(a));
+        p.Judge();
+    }
+
+    [Fact]
+    public void What_was_written_ahead_is_what_the_txg_has_and_what_changed_again_leaks_nothing()
+    {
+        using var p = new ZplPool();
+        ulong a = Begin(p);
+        byte[] data = [.. Enumerable.Range(0, 700_000).Select(static i => (byte)(i * 13 / 5))];
+        Assert.Equal(0, p.Write(a, 0, data));
+        Assert.Equal(0, p.Fs.Fsync(a));
+        Assert.True(p.Fs.LogStats.Indirect > 4);
+        Assert.Equal(0, p.Write(a, 140_000, Text("changed")));
+        Text("changed").CopyTo(data, 140_000);
+        ulong b = p.Make(p.RootDir, "b");
+        Assert.Equal(0, p.Write(b, 0, data));
+        Assert.Equal(0, p.Fs.Fsync(b));
+        Assert.Equal(0, p.Truncate(b, 200_000));
+        Assert.Equal(0, p.Unlink(p.RootDir, "b"));
+        p.Judge();
+        Assert.Equal(data, p.Read(a));
+        p.Remount();
+        Assert.Equal(data, p.Read(a));
+    }
+
+    [Fact]
+    public void With_logbias_throughput_small_writes_go_to_their_places_too()
+    {
+        using var p = new ZplPool();
+        p.Spa.SetProperty("tank", "logbias", "throughput");
+        ulong a = Begin(p);
+        Assert.Equal(0, p.Write(a, 0, Text("small")));
+        Assert.Equal(0, p.Fs.Fsync(a));
+        Assert.Equal(1, p.Fs.LogStats.Indirect);
+        p.Crash();
+        Assert.Equal("small", Encoding.UTF8.GetString(p.Read(a)));
+        p.Judge();
+    }
+
     /// <summary>A file "a" that is on disk, and a log that has begun.</summary>
     internal static ulong Begin(ZplPool p)
     {
