@@ -150,8 +150,8 @@ public sealed partial class Spa
     private void WriteLabels(ulong txg, bool config)
     {
         FlushVdevs();
-        PoolConfig current = _config.With(_exporting ? PoolState.Exported : PoolState.Active, txg, CurrentTops());
-        if (config)
+        PoolConfig? current = config ? _config.With(_exporting ? PoolState.Exported : PoolState.Active, txg, CurrentTops()) : null;
+        if (current is not null)
         {
             WriteConfigLabels(current, 0);
             FlushVdevs();
@@ -162,8 +162,9 @@ public sealed partial class Spa
         ub.Timestamp = (ulong)Kmem.Spl.Kclock.WallTime().Seconds;
         ub.RootBp = _rootBp;
         ub.Version = _config.Version;
-        foreach (Vdev v in Vdevs)
+        for (int i = 0; i < Vdevs.Count; i++)
         {
+            Vdev v = Vdevs[i];
             if (!v.IsLog || config)
             {
                 Check(VdevLabel.WriteUberblock(v.Io, v.Ashift, ub, _stored));
@@ -172,7 +173,7 @@ public sealed partial class Spa
 
         FlushVdevs();
         _uberblock = ub;
-        if (config)
+        if (current is not null)
         {
             WriteConfigLabels(current, 1);
             FlushVdevs();
@@ -203,9 +204,9 @@ public sealed partial class Spa
 
     private void FlushVdevs()
     {
-        foreach (Vdev v in Vdevs)
+        for (int i = 0; i < Vdevs.Count; i++)
         {
-            Check(v.Io.Flush());
+            Check(Vdevs[i].Io.Flush());
         }
     }
 

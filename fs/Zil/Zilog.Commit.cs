@@ -465,8 +465,10 @@ internal sealed unsafe partial class Zilog
     private bool FlushTouched()
     {
         bool good = true;
-        foreach (Vdev v in _spa.Vdevs)
+        IReadOnlyList<Vdev> vdevs = _spa.Vdevs;
+        for (int i = 0; i < vdevs.Count; i++)
         {
+            Vdev v = vdevs[i];
             if ((_touchedVdevs & (1UL << (int)(v.Id % 64))) != 0)
             {
                 good &= v.Io.Flush() == 0;
