@@ -49,6 +49,8 @@ usage: ./fuse-test.sh COMMAND
                         N minutes (3) of parallel work with kill -9 of the daemon
   torture kmem [--schedules N | --minutes M] [--seed S] [--engine slubq|spl|both] [--resume]
                         random schedules of the slab engines in the simulator (1,000,000)
+  torture crash [--states N | --minutes M] [--seed S] [--resume]
+                        the power fails after every write and flush of seeded workloads (1,000,000)
   bench kmem [--full]   allocators side by side, in 5 sizes or 12; the tables go to
                         tools/bench/results
   install, uninstall    /usr/local/bin/zfslite and the helpers of mount(8) and umount(8)
@@ -254,7 +256,7 @@ cmd_stress() {
     "$ART/stress/stress" --zfslite "$ART/zfslite" "$@"
 }
 
-# torture kmem: keeps its state in artifacts, and goes on from there with --resume.
+# torture kmem, torture crash: keep their state in artifacts, and go on from there with --resume.
 cmd_torture() {
     mkdir -p "$ART"
     need_dotnet

@@ -47,7 +47,7 @@ public static class PoolChecker
                 continue;
             }
 
-            VdevLabelScan scan = VdevLabel.Scan(vdev.Io);
+            VdevLabelScan scan = ctx.Pool.LabelsOf(vdev);
             for (int label = 0; label < VdevLabel.Count; label++)
             {
                 if ((scan.ValidLabels >> label & 1) == 0)

@@ -17,9 +17,12 @@ public sealed unsafe class PoolReader : IDisposable
     private readonly Vdev?[] _vdevs;
     private readonly (Dva Key, ulong Birth, byte[] Data)[] _cache = new (Dva, ulong, byte[])[CacheSlots];
 
-    private PoolReader(List<IVdevIo> devices, Vdev?[] vdevs, PoolConfig config, in Uberblock uberblock)
+    private readonly Dictionary<IVdevIo, VdevLabelScan> _labels;
+
+    private PoolReader(List<IVdevIo> devices, Dictionary<IVdevIo, VdevLabelScan> labels, Vdev?[] vdevs, PoolConfig config, in Uberblock uberblock)
     {
         _devices = devices;
+        _labels = labels;
         _vdevs = vdevs;
         Config = config;
         Uberblock = uberblock;
@@ -64,9 +67,11 @@ public sealed unsafe class PoolReader : IDisposable
         PoolConfig? newest = null;
         var best = default(Uberblock);
         var tops = new Dictionary<ulong, (VdevConfig Top, IVdevIo Io)>();
+        var labels = new Dictionary<IVdevIo, VdevLabelScan>();
         foreach (IVdevIo io in list)
         {
             VdevLabelScan scan = VdevLabel.Scan(io);
+            labels[io] = scan;
             PoolConfig config = CheckDevice(io, scan, newest);
             newest = newest is null || config.Txg > newest.Txg ? config : newest;
             best = scan.HasUberblock && (best.Magic == 0 || scan.Best.IsNewerThan(best)) ? scan.Best : best;
@@ -95,13 +100,16 @@ public sealed unsafe class PoolReader : IDisposable
 
         try
         {
-            return new PoolReader(list, vdevs, all, best);
+            return new PoolReader(list, labels, vdevs, all, best);
         }
         catch (ZfsException) when (tops.Count < vdevs.Length)
         {
             throw MissingVdevs.Error(all, vdevs.Length, MissingVdevs.Guess(all, vdevs.Length, best));
         }
     }
+
+    /// <summary>What the labels of a device said when the pool was opened.</summary>
+    internal VdevLabelScan LabelsOf(Vdev vdev) => _labels[vdev.Io];
 
     /// <summary>The configuration that the MOS has, with every vdev of the pool. Throws ZfsException.</summary>
     public PoolConfig ReadMosConfig()

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Spectre.Console;
-using ZfsLite.Kmem;
 
 namespace ZfsLite.Torture;
 
@@ -15,6 +14,7 @@ internal static class TortureCommand
     internal const int ExitInterrupted = 130;
 
     private const long SchedulesByDefault = 1_000_000;
+    private const long StatesByDefault = 1_000_000;
     private const int MostWorkers = 16;
     private const ulong SeedMax = long.MaxValue;
 
@@ -22,6 +22,13 @@ internal static class TortureCommand
     {
         Description = "Schedules in all (1,000,000, unless --minutes is given).",
     };
+
+    private static readonly Option<long?> s_states = new("--states")
+    {
+        Description = "States in all (1,000,000, unless --minutes or --schedules is given). It ends with the schedule that reaches them.",
+    };
+
+    private static readonly Option<long?> s_crashSchedules = new("--schedules") { Description = "Seeds in all, each of some 3,000 states." };
 
     private static readonly Option<double?> s_minutes = new("--minutes") { Description = "How long at most." };
     private static readonly Option<ulong> s_seed = new("--seed") { Description = "First seed.", DefaultValueFactory = static _ => 1 };
@@ -33,6 +40,7 @@ internal static class TortureCommand
 
     private static readonly Option<bool> s_resume = new("--resume") { Description = "Goes on where the last run was, with what it was asked for." };
     private static readonly Option<string> s_state = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-kmem.json" };
+    private static readonly Option<string> s_crashState = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-crash.json" };
     private static readonly Option<int> s_workers = new("--workers") { Description = "Processes at once.", DefaultValueFactory = static _ => Math.Min(Environment.ProcessorCount, MostWorkers) };
     private static readonly Option<string> s_plant = new("--plant") { Description = "For tests: the fault to plant.", DefaultValueFactory = static _ => nameof(SlabFault.None), Hidden = true };
     private static readonly Option<ulong> s_plantSeed = new("--plant-seed") { Description = "For tests: the seed to plant it in.", Hidden = true };
@@ -41,13 +49,18 @@ internal static class TortureCommand
     internal static int Run(string[] args)
     {
         s_engine.AcceptOnlyFromAmong("slubq", "spl", "both");
-        s_plant.AcceptOnlyFromAmong(Enum.GetNames<SlabFault>());
+        s_plant.AcceptOnlyFromAmong([.. Enum.GetNames<SlabFault>(), .. Enum.GetNames<CrashFault>()]);
         var kmem = new Command("kmem", "Random schedules of both slab engines in the simulator, against a model: no object twice, none lost, counters exact, reserves for the entitled alone, KM_NOSLEEP never waits.")
         {
             s_schedules, s_minutes, s_seed, s_engine, s_resume, s_state, s_workers, s_plant, s_plantSeed,
         };
         kmem.SetAction(Kmem);
-        var root = new RootCommand("Long runs of what the tests do in short.") { kmem };
+        var crash = new Command("crash", "Crashes of the whole stack after every write and every flush, against a journal: what was acknowledged is there, every name is old or new, the pool is clean.")
+        {
+            s_states, s_crashSchedules, s_minutes, s_seed, s_resume, s_crashState, s_workers, s_plant, s_plantSeed,
+        };
+        crash.SetAction(Crash);
+        var root = new RootCommand("Long runs of what the tests do in short.") { kmem, crash };
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -60,65 +73,94 @@ internal static class TortureCommand
     private static int Kmem(ParseResult parsed)
     {
         long? schedules = parsed.GetValue(s_schedules);
-        double? minutes = parsed.GetValue(s_minutes);
-        if (schedules is < 1 || minutes is <= 0 || parsed.GetValue(s_workers) is < 1 or > MostWorkers)
+        return Checked(parsed, new TortureSettings
         {
-            return Usage($"--schedules is at least 1, --minutes more than 0, --workers 1 to {MostWorkers}");
-        }
-
-        if (parsed.GetValue(s_seed) > SeedMax)
-        {
-            return Usage($"--seed is at most {SeedMax}");
-        }
-
-        var settings = new TortureSettings
-        {
+            Torture = TortureSettings.Kmem,
             Engines = Engines(parsed.GetValue(s_engine)!),
             FirstSeed = parsed.GetValue(s_seed),
-            Schedules = schedules ?? (minutes is null ? SchedulesByDefault : null),
-            Time = minutes is { } m ? TimeSpan.FromMinutes(m) : null,
+            Schedules = schedules ?? (parsed.GetValue(s_minutes) is null ? SchedulesByDefault : null),
             StateFile = parsed.GetValue(s_state)!,
-            Resume = parsed.GetValue(s_resume),
             Workers = parsed.GetValue(s_workers),
-            Plant = Enum.Parse<SlabFault>(parsed.GetValue(s_plant)!),
-            PlantSeed = parsed.GetValue(s_plantSeed),
-        };
-        TortureState? state = null;
-        if (settings.Resume)
+        });
+    }
+
+    private static int Crash(ParseResult parsed)
+    {
+        long? schedules = parsed.GetValue(s_crashSchedules);
+        return Checked(parsed, new TortureSettings
         {
-            try
-            {
-                state = TortureState.Read(settings.StateFile);
-            }
-            catch (InvalidDataException e)
-            {
-                return Usage(e.Message);
-            }
+            Torture = TortureSettings.Crash,
+            Engines = [TortureSettings.Crash],
+            FirstSeed = parsed.GetValue(s_seed),
+            Schedules = schedules,
+            States = parsed.GetValue(s_states) ?? (schedules is null && parsed.GetValue(s_minutes) is null ? StatesByDefault : null),
+            StateFile = parsed.GetValue(s_crashState)!,
+            Workers = parsed.GetValue(s_workers),
+        });
+    }
 
-            if (state is null)
-            {
-                return Usage($"there is nothing to go on from: {settings.StateFile} does not exist");
-            }
-
-            if (state.Build != TortureState.CurrentBuild())
-            {
-                return Usage($"{settings.StateFile} is of another build ({state.Build}; this is {TortureState.CurrentBuild()}): begin anew, without --resume, from --seed {state.NextSeed} perhaps");
-            }
-
-            settings = settings with
-            {
-                Engines = [.. state.Engines.SelectMany(Engines)],
-                FirstSeed = state.FirstSeed,
-                Schedules = schedules ?? state.Schedules,
-            };
+    /// <summary>Checks what both commands have, reads the state to go on from, and runs.</summary>
+    private static int Checked(ParseResult parsed, TortureSettings settings)
+    {
+        double? minutes = parsed.GetValue(s_minutes);
+        if (settings.Schedules is < 1 || settings.States is < 1 || minutes is <= 0 || settings.Workers is < 1 or > MostWorkers)
+        {
+            return Usage($"--schedules and --states are at least 1, --minutes more than 0, --workers 1 to {MostWorkers}", settings.Torture);
         }
 
-        return Torture(settings, state);
+        if (settings.FirstSeed > SeedMax)
+        {
+            return Usage($"--seed is at most {SeedMax}", settings.Torture);
+        }
+
+        settings = settings with
+        {
+            Time = minutes is { } m ? TimeSpan.FromMinutes(m) : null,
+            Resume = parsed.GetValue(s_resume),
+            Plant = parsed.GetValue(s_plant)!,
+            PlantSeed = parsed.GetValue(s_plantSeed),
+        };
+        if (!settings.Resume)
+        {
+            return Torture(settings, null);
+        }
+
+        TortureState? state;
+        try
+        {
+            state = TortureState.Read(settings.StateFile);
+        }
+        catch (InvalidDataException e)
+        {
+            return Usage(e.Message, settings.Torture);
+        }
+
+        if (state is null)
+        {
+            return Usage($"there is nothing to go on from: {settings.StateFile} does not exist", settings.Torture);
+        }
+
+        string build = TortureState.CurrentBuild(settings.Torture);
+        if (state.Torture != settings.Torture || state.Build != build)
+        {
+            return Usage($"{settings.StateFile} is of another build (torture {state.Torture}, {state.Build}; this is torture {settings.Torture}, {build}): begin anew, without --resume, from --seed {state.NextSeed} perhaps", settings.Torture);
+        }
+
+        return Torture(
+            settings with
+            {
+                Engines = state.Engines,
+                FirstSeed = state.FirstSeed,
+                Schedules = parsed.GetValue(settings.CountsStates ? s_crashSchedules : s_schedules) ?? state.Schedules,
+                States = settings.CountsStates ? parsed.GetValue(s_states) ?? state.States : null,
+            },
+            state);
     }
 
     private static int Torture(TortureSettings settings, TortureState? state)
     {
-        using var torture = new KmemTorture(settings, state);
+        using var torture = new TortureRun(settings, state);
+        string name = $"torture {settings.Torture}";
         bool interrupted = false;
         void Interrupt(PosixSignalContext context)
         {
@@ -130,7 +172,7 @@ internal static class TortureCommand
         using PosixSignalRegistration first = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
         using PosixSignalRegistration second = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
         Console.WriteLine(
-            $"torture kmem: {string.Join(" and ", torture.State.Engines)}, {(settings.Schedules is { } n ? $"{n:N0} schedules" : "no end")} from seed {settings.FirstSeed}"
+            $"{name}: {string.Join(" and ", torture.State.Engines)}, {(settings.States is { } s ? $"{s:N0} states" : settings.Schedules is { } n ? $"{n:N0} schedules" : "no end")} from seed {settings.FirstSeed}"
             + $"{(state is null ? string.Empty : $", going on from seed {state.NextSeed}")}, {settings.Workers} processes, {torture.State.Build}");
         torture.Save();
         TortureProgress.Watch(torture, settings, torture.Start());
@@ -138,28 +180,27 @@ internal static class TortureCommand
         TortureProgress.Print(torture, settings);
         if (torture.State.Failure is { } failure)
         {
-            Console.WriteLine($"torture kmem: FAILED on {failure.Engine}, seed {failure.Seed}: {failure.Text}");
-            string plant = settings.Plant == SlabFault.None ? string.Empty : $" --plant {settings.Plant} --plant-seed {settings.PlantSeed}";
+            Console.WriteLine($"{name}: FAILED on {failure.Engine}, seed {failure.Seed}: {failure.Text}");
+            string plant = settings.Plant == nameof(SlabFault.None) ? string.Empty : $" --plant {settings.Plant} --plant-seed {settings.PlantSeed}";
             Console.WriteLine($"replay: {failure.Command}{plant}");
             return ExitFailure;
         }
 
         if (interrupted)
         {
-            Console.WriteLine("torture kmem: interrupted; it goes on with: ./fuse-test.sh torture kmem --resume");
+            Console.WriteLine($"{name}: interrupted; it goes on with: ./fuse-test.sh {name} --resume");
             return ExitInterrupted;
         }
 
-        Console.WriteLine("torture kmem: passed");
+        Console.WriteLine($"{name}: passed");
         return ExitOk;
     }
 
-    private static SlabEngineKind[] Engines(string name) =>
-        name == "both" ? [SlabEngineKind.Slubq, SlabEngineKind.Spl] : [Enum.Parse<SlabEngineKind>(name, ignoreCase: true)];
+    private static string[] Engines(string name) => name == "both" ? ["slubq", "spl"] : [name];
 
-    private static int Usage(string what)
+    private static int Usage(string what, string? torture = null)
     {
-        Console.Error.WriteLine($"torture: {string.Join(' ', what.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))} Try: ./fuse-test.sh torture kmem --help");
+        Console.Error.WriteLine($"torture: {string.Join(' ', what.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))} Try: ./fuse-test.sh torture {torture ?? "kmem"} --help");
         return ExitUsage;
     }
 }

@@ -8,5 +8,7 @@ namespace ZfsLite.Torture;
 internal sealed record TortureFailure(string Engine, ulong Seed, long Schedules, string Text)
 {
     /// <summary>What to type.</summary>
-    public string Command => $"./fuse-test.sh torture kmem --engine {Engine} --seed {Seed} --schedules {Schedules}";
+    public string Command => Engine == TortureSettings.Crash
+        ? $"./fuse-test.sh torture crash --seed {Seed} --schedules {Schedules}"
+        : $"./fuse-test.sh torture kmem --engine {Engine} --seed {Seed} --schedules {Schedules}";
 }

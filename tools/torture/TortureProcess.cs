@@ -7,7 +7,7 @@ namespace ZfsLite.Torture;
 /// <summary>A worker process, bound to one processor: the simulator uses no more.</summary>
 internal sealed class TortureProcess : IDisposable
 {
-    /// <summary>A schedule takes milliseconds. One that takes this long never ends.</summary>
+    /// <summary>A schedule, or a state of one, takes milliseconds. One that takes this long never ends.</summary>
     private const int HungMs = 60_000;
 
     private readonly Process _process;
@@ -32,6 +32,9 @@ internal sealed class TortureProcess : IDisposable
         info.ArgumentList.Add(TortureWorker.Verb);
         info.ArgumentList.Add(cpu.ToString(CultureInfo.InvariantCulture));
         info.Environment["ZFSLITE_SPL"] = "sim";
+
+        // Crash images die young, by the thousand.
+        info.Environment["DOTNET_GCgen0size"] = "4000000";
         _process = Process.Start(info)!;
     }
 
@@ -56,9 +59,9 @@ internal sealed class TortureProcess : IDisposable
 
     /// <summary>Has an order run.</summary>
     /// <param name="order">The order.</param>
-    /// <param name="onSeed">Told of each schedule that begins.</param>
+    /// <param name="onBegun">Told how many more schedules, or states, have begun.</param>
     /// <returns>The counts, or the failure. Neither: the process was ended from here.</returns>
-    internal (SlabCounts? Counts, TortureFailure? Failure) Run(TortureOrder order, Action onSeed)
+    internal (Dictionary<string, long>? Counts, TortureFailure? Failure) Run(TortureOrder order, Action<long> onBegun)
     {
         ulong seed = order.First;
         try
@@ -76,10 +79,14 @@ internal sealed class TortureProcess : IDisposable
                     case ['s', ' ', .. var number]:
                         seed = ulong.Parse(number, CultureInfo.InvariantCulture);
                         Interlocked.Exchange(ref _busySinceMs, Environment.TickCount64);
-                        onSeed();
+                        onBegun(order.Engine == TortureSettings.Crash ? 0 : 1);
+                        break;
+                    case ['p', ' ', .. var states]:
+                        Interlocked.Exchange(ref _busySinceMs, Environment.TickCount64);
+                        onBegun(long.Parse(states, CultureInfo.InvariantCulture));
                         break;
                     case ['c', ' ', .. var counts]:
-                        return (SlabCounts.FromNames(JsonSerializer.Deserialize<Dictionary<string, long>>(counts)!), null);
+                        return (JsonSerializer.Deserialize<Dictionary<string, long>>(counts)!, null);
                     case ['f', ' ', .. var failure]:
                         return (null, JsonSerializer.Deserialize<TortureFailure>(failure));
                 }

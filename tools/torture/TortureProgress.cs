@@ -11,7 +11,7 @@ internal static class TortureProgress
     private const int BarMs = 200;
 
     /// <summary>Shows progress until the workers have ended: a bar on a terminal, a line now and then elsewhere.</summary>
-    internal static void Watch(KmemTorture torture, TortureSettings settings, Task workers)
+    internal static void Watch(TortureRun torture, TortureSettings settings, Task workers)
     {
         if (!AnsiConsole.Profile.Capabilities.Interactive || Console.IsOutputRedirected)
         {
@@ -27,40 +27,40 @@ internal static class TortureProgress
         long before = torture.Done;
         AnsiConsole.Progress().HideCompleted(true).Start(context =>
         {
-            double? most = settings.Schedules ?? settings.Time?.TotalSeconds;
-            ProgressTask bar = context.AddTask("schedules", maxValue: most ?? 1);
+            double? most = (settings.CountsStates ? settings.States : settings.Schedules) ?? settings.Time?.TotalSeconds;
+            ProgressTask bar = context.AddTask(settings.CountsStates ? "states" : "schedules", maxValue: most ?? 1);
             bar.IsIndeterminate = most is null;
             while (!workers.Wait(BarMs))
             {
                 torture.EndHung();
                 bar.Description = Line(torture);
-                bar.Value = settings.Schedules is null ? torture.Elapsed.TotalSeconds : before + torture.Begun;
+                bar.Value = (settings.CountsStates ? settings.States : settings.Schedules) is null ? torture.Elapsed.TotalSeconds : before + torture.Begun;
             }
         });
     }
 
     /// <summary>The counts.</summary>
-    internal static void Print(KmemTorture torture, TortureSettings settings)
+    internal static void Print(TortureRun torture, TortureSettings settings)
     {
-        var table = new Table().Border(TableBorder.Rounded).AddColumn("torture kmem");
+        var table = new Table().Border(TableBorder.Rounded).AddColumn($"torture {settings.Torture}");
         string[] engines = torture.State.Engines;
         foreach (string engine in engines)
         {
             table.AddColumn(new TableColumn(engine).RightAligned());
         }
 
-        foreach (SlabCount what in Enum.GetValues<SlabCount>())
+        foreach (string what in settings.CountsStates ? Enum.GetNames<CrashCount>() : Enum.GetNames<SlabCount>())
         {
-            table.AddRow([new Text(Words(what)), .. engines.Select(e => new Text(torture.Counts(e)[what].ToString("N0", CultureInfo.InvariantCulture)))]);
+            table.AddRow([new Text(Words(what)), .. engines.Select(e => new Text(torture.Counts(e).GetValueOrDefault(what).ToString("N0", CultureInfo.InvariantCulture)))]);
         }
 
         AnsiConsole.Write(table);
         Console.WriteLine(
-            $"seeds {torture.State.FirstSeed} to {torture.State.NextSeed - 1}, {torture.Done:N0} schedules in {torture.State.Seconds:0} s ({torture.Done / Math.Max(torture.State.Seconds, 0.001):N0}/s), "
+            $"seeds {torture.State.FirstSeed} to {torture.State.NextSeed - 1}, {torture.Done:N0} {(settings.CountsStates ? "states" : "schedules")} in {torture.State.Seconds:0} s ({torture.Done / Math.Max(torture.State.Seconds, 0.001):N0}/s), "
             + $"state in {settings.StateFile}");
     }
 
-    private static string Line(KmemTorture torture)
+    private static string Line(TortureRun torture)
     {
         double seconds = torture.Elapsed.TotalSeconds;
         return string.Create(
@@ -69,10 +69,10 @@ internal static class TortureProgress
     }
 
     /// <summary>GrowthDeadlocks as "growth deadlocks".</summary>
-    private static string Words(SlabCount what)
+    private static string Words(string what)
     {
         var text = new StringBuilder();
-        foreach (char c in what.ToString())
+        foreach (char c in what)
         {
             text.Append(text.Length > 0 && char.IsUpper(c) ? " " : string.Empty).Append(char.ToLowerInvariant(c));
         }

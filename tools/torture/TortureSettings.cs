@@ -1,18 +1,28 @@
-using ZfsLite.Kmem;
-
 namespace ZfsLite.Torture;
 
 /// <summary>What a run was asked for.</summary>
 internal sealed record TortureSettings
 {
+    /// <summary>Schedules of the slab engines.</summary>
+    internal const string Kmem = "kmem";
+
+    /// <summary>Crashes of the whole stack. Also the name of its one engine.</summary>
+    internal const string Crash = "crash";
+
+    /// <summary>kmem or crash.</summary>
+    public required string Torture { get; init; }
+
     /// <summary>Engines under test: each seed is run on each of them.</summary>
-    public required IReadOnlyList<SlabEngineKind> Engines { get; init; }
+    public required IReadOnlyList<string> Engines { get; init; }
 
     /// <summary>First seed.</summary>
     public required ulong FirstSeed { get; init; }
 
-    /// <summary>Schedules in all; null: until the time is up.</summary>
+    /// <summary>Schedules in all; null: until something else ends it.</summary>
     public required long? Schedules { get; init; }
+
+    /// <summary>crash: states in all; it ends with the schedule that reaches them.</summary>
+    public long? States { get; init; }
 
     /// <summary>How long at most; null: as long as it takes.</summary>
     public TimeSpan? Time { get; init; }
@@ -27,10 +37,16 @@ internal sealed record TortureSettings
     public required int Workers { get; init; }
 
     /// <summary>For tests: a fault to plant, and the seed to plant it in.</summary>
-    public SlabFault Plant { get; init; }
+    public string Plant { get; init; } = nameof(SlabFault.None);
 
     /// <summary>The seed.</summary>
     public ulong PlantSeed { get; init; }
+
+    /// <summary>Progress is counted in states, not in schedules.</summary>
+    public bool CountsStates => Torture == Crash;
+
+    /// <summary>Seeds that a worker is given at a time: some seconds' work.</summary>
+    public int OrderSeeds => Torture == Crash ? 1 : 200;
 
     /// <summary>The seed behind the last one, rounded up to whole seeds.</summary>
     public ulong EndSeed => Schedules is { } n ? FirstSeed + (ulong)((n + Engines.Count - 1) / Engines.Count) : ulong.MaxValue;

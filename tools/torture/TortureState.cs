@@ -14,7 +14,8 @@ internal sealed record TortureState
         DefaultIgnoreCondition = JsonIgnoreCondition.Never,
     };
 
-    public string Torture { get; init; } = "kmem";
+    /// <summary>kmem or crash.</summary>
+    public required string Torture { get; init; }
 
     public required string[] Engines { get; init; }
 
@@ -26,8 +27,11 @@ internal sealed record TortureState
     /// <summary>Schedules asked for in all; null: no end.</summary>
     public long? Schedules { get; init; }
 
+    /// <summary>crash: states asked for in all.</summary>
+    public long? States { get; init; }
+
     /// <summary>Commit and build that it ran on: counts of different ones are not added up.</summary>
-    public string Build { get; init; } = CurrentBuild();
+    public required string Build { get; init; }
 
     /// <summary>Time spent, over all parts of the run.</summary>
     public double Seconds { get; set; }
@@ -38,12 +42,13 @@ internal sealed record TortureState
     public required Dictionary<string, Dictionary<string, long>> Counts { get; init; }
 
     /// <summary>Commit and the identities of what is under test and of the tool, which change with their code.</summary>
-    internal static string CurrentBuild()
+    internal static string CurrentBuild(string torture)
     {
         Assembly tool = typeof(TortureState).Assembly;
         string version = tool.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "?";
         string commit = version.Contains('+', StringComparison.Ordinal) ? version[(version.IndexOf('+', StringComparison.Ordinal) + 1)..] : version;
-        return $"{commit} kmem {Id(typeof(Kmem.KmemSystem).Assembly)} torture {Id(tool)}";
+        string fs = torture == TortureSettings.Crash ? $" txn {Id(typeof(Txn.TxgEngine).Assembly)} fs {Id(typeof(Fs.Spa).Assembly)}" : string.Empty;
+        return $"{commit} kmem {Id(typeof(Kmem.KmemSystem).Assembly)}{fs} torture {Id(tool)}";
     }
 
     /// <summary>Reads a file; null: there is none.</summary>

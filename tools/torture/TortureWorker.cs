@@ -9,11 +9,11 @@ namespace ZfsLite.Torture;
 
 /// <summary>
 /// The other side of <see cref="TortureProcess"/>: reads orders, one on a line, and runs them. It answers each schedule with
-/// "s SEED" when it begins, and an order with "c COUNTS" or "f FAILURE" when it ends. It ends when there is nobody to read from.
+/// "s SEED" when it begins, now and then with "p STATES" (how many more it has come to), and an order with "c COUNTS" or "f FAILURE" when it ends. It ends when there is nobody to read from.
 /// </summary>
 internal static class TortureWorker
 {
-    internal const string Verb = "kmem-worker";
+    internal const string Verb = "torture-worker";
 
     /// <summary>Serves; returns the exit code.</summary>
     internal static int Run(int cpu)
@@ -47,7 +47,36 @@ internal static class TortureWorker
         self.ProcessorAffinity = (nint)(1L << allowed[cpu % allowed.Length]);
     }
 
-    private static string Serve(TortureOrder order, TextWriter output)
+    private static string Serve(TortureOrder order, TextWriter output) =>
+        order.Engine == TortureSettings.Crash ? ServeCrash(order, output) : ServeKmem(order, output);
+
+    private static string ServeCrash(TortureOrder order, TextWriter output)
+    {
+        const int StatesATime = 100;
+        var counts = new CrashCounts();
+        for (ulong seed = order.First; seed < order.First + (ulong)order.Count; seed++)
+        {
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"s {seed}"));
+            int states = 0;
+            void OnState()
+            {
+                if (++states % StatesATime == 0)
+                {
+                    output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"p {StatesATime}"));
+                }
+            }
+
+            CrashFault fault = seed == order.PlantSeed ? Enum.Parse<CrashFault>(order.Plant) : CrashFault.None;
+            if (CrashSchedule.Run(seed, CrashLimits.Long, fault, counts, OnState) is { } text)
+            {
+                return Fail(new TortureFailure(order.Engine, seed, 1, text));
+            }
+        }
+
+        return "c " + JsonSerializer.Serialize(counts.ToNames());
+    }
+
+    private static string ServeKmem(TortureOrder order, TextWriter output)
     {
         var counts = new SlabCounts();
         LockOrder.Reset();
@@ -55,7 +84,7 @@ internal static class TortureWorker
         for (ulong seed = order.First; seed < order.First + (ulong)order.Count; seed++)
         {
             output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"s {seed}"));
-            string? text = SlabSchedule.Run(engine, seed, counts, seed == order.PlantSeed ? order.Plant : SlabFault.None);
+            string? text = SlabSchedule.Run(engine, seed, counts, seed == order.PlantSeed ? Enum.Parse<SlabFault>(order.Plant) : SlabFault.None);
             if (text is not null)
             {
                 return Fail(new TortureFailure(order.Engine, seed, 1, text));

@@ -3,19 +3,17 @@ using System.Diagnostics;
 namespace ZfsLite.Torture;
 
 /// <summary>
-/// A long run: the seeds are cut into orders of some hundred schedules, which worker processes take one by one; the state is saved as
+/// A long run: the seeds are cut into orders of some seconds' work, which worker processes take one by one; the state is saved as
 /// orders end, in the order of their seeds, at most once a second. What a kill loses is what the workers were at.
 /// </summary>
-internal sealed class KmemTorture : IDisposable
+internal sealed class TortureRun : IDisposable
 {
-    private const int OrderSeeds = 200;
     private const long SaveMs = 1000;
 
     private readonly TortureSettings _settings;
     private readonly object _lock = new();
     private readonly TortureState _state;
     private readonly double _secondsBefore;
-    private readonly Dictionary<string, SlabCounts> _counts;
     private readonly SortedDictionary<ulong, Block> _blocks = [];
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly List<TortureProcess> _processes = [];
@@ -24,43 +22,44 @@ internal sealed class KmemTorture : IDisposable
     private long _savedAtMs = -SaveMs;
     private bool _stop;
 
-    internal KmemTorture(TortureSettings settings, TortureState? state)
+    internal TortureRun(TortureSettings settings, TortureState? state)
     {
         _settings = settings;
         _state = state ?? new TortureState
         {
-            Engines = [.. settings.Engines.Select(static e => e.ToString().ToLowerInvariant())],
+            Torture = settings.Torture,
+            Build = TortureState.CurrentBuild(settings.Torture),
+            Engines = [.. settings.Engines],
             FirstSeed = settings.FirstSeed,
             NextSeed = settings.FirstSeed,
             Schedules = settings.Schedules,
+            States = settings.States,
             Counts = new Dictionary<string, Dictionary<string, long>>(StringComparer.Ordinal),
         };
         _state.Failure = null;
         _secondsBefore = _state.Seconds;
-        _counts = _state.Engines.ToDictionary(
-            static e => e,
-            e => SlabCounts.FromNames(_state.Counts.GetValueOrDefault(e) ?? []),
-            StringComparer.Ordinal);
+        foreach (string engine in _state.Engines)
+        {
+            _ = _state.Counts.TryAdd(engine, []);
+        }
+
         _nextBlock = _state.NextSeed;
     }
 
     /// <summary>What it has come to.</summary>
     internal TortureState State => _state;
 
-    /// <summary>Schedules begun in this part of the run. A guess.</summary>
+    /// <summary>Schedules begun in this part of the run, or states, where they are what is counted. A guess.</summary>
     internal long Begun => Interlocked.Read(ref _begun);
 
-    /// <summary>Schedules done, over all parts.</summary>
-    internal long Done => (long)(_state.NextSeed - _state.FirstSeed) * _state.Engines.Length;
+    /// <summary>Schedules done, over all parts, or states.</summary>
+    internal long Done => _settings.CountsStates ? StatesDone() : (long)(_state.NextSeed - _state.FirstSeed) * _state.Engines.Length;
 
     /// <summary>Time of this part.</summary>
     internal TimeSpan Elapsed => _clock.Elapsed;
 
-    /// <summary>Is everything done that was asked for?</summary>
-    internal bool IsComplete => _state.NextSeed >= _settings.EndSeed;
-
     /// <summary>The sums of an engine.</summary>
-    internal SlabCounts Counts(string engine) => _counts[engine];
+    internal IReadOnlyDictionary<string, long> Counts(string engine) => _state.Counts[engine];
 
     /// <summary>Starts the workers; the task ends with them.</summary>
     internal Task Start()
@@ -94,11 +93,6 @@ internal sealed class KmemTorture : IDisposable
         lock (_lock)
         {
             _state.Seconds = _secondsBefore + _clock.Elapsed.TotalSeconds;
-            foreach ((string engine, SlabCounts counts) in _counts)
-            {
-                _state.Counts[engine] = counts.ToNames();
-            }
-
             _state.Write(_settings.StateFile);
             _savedAtMs = _clock.ElapsedMilliseconds;
         }
@@ -111,7 +105,7 @@ internal sealed class KmemTorture : IDisposable
     {
         while (Take() is { } order)
         {
-            (SlabCounts? counts, TortureFailure? failure) = process.Run(order, () => Interlocked.Increment(ref _begun));
+            (Dictionary<string, long>? counts, TortureFailure? failure) = process.Run(order, n => Interlocked.Add(ref _begun, n));
             if (counts is null)
             {
                 lock (_lock)
@@ -131,7 +125,7 @@ internal sealed class KmemTorture : IDisposable
     {
         lock (_lock)
         {
-            if (_stop || (_settings.Time is { } time && _clock.Elapsed >= time))
+            if (_stop || (_settings.Time is { } time && _clock.Elapsed >= time) || (_settings.States is { } states && StatesDone() >= states))
             {
                 return null;
             }
@@ -144,7 +138,7 @@ internal sealed class KmemTorture : IDisposable
                     return null;
                 }
 
-                block = new Block(_nextBlock, (int)Math.Min(OrderSeeds, _settings.EndSeed - _nextBlock));
+                block = new Block(_nextBlock, (int)Math.Min((ulong)_settings.OrderSeeds, _settings.EndSeed - _nextBlock));
                 _blocks.Add(_nextBlock, block);
                 _nextBlock += (ulong)block.Count;
             }
@@ -153,14 +147,14 @@ internal sealed class KmemTorture : IDisposable
         }
     }
 
-    private void Add(TortureOrder order, SlabCounts counts)
+    private void Add(TortureOrder order, Dictionary<string, long> counts)
     {
         lock (_lock)
         {
             _blocks[order.First].Results.Add((order.Engine, counts));
             while (_blocks.TryGetValue(_state.NextSeed, out Block? block) && block.Results.Count == _state.Engines.Length)
             {
-                block.Results.ForEach(r => _counts[r.Engine].Add(r.Counts));
+                block.Results.ForEach(r => Sum(_state.Counts[r.Engine], r.Counts));
                 _blocks.Remove(block.First);
                 _state.NextSeed += (ulong)block.Count;
             }
@@ -169,6 +163,24 @@ internal sealed class KmemTorture : IDisposable
             {
                 Save();
             }
+        }
+    }
+
+    // Blocks that are done and wait for an earlier one count too.
+    private long StatesDone()
+    {
+        lock (_lock)
+        {
+            return _state.Counts.Values.Concat(_blocks.Values.SelectMany(static b => b.Results.Select(static r => r.Counts)))
+                .Sum(static c => c.GetValueOrDefault(nameof(CrashCount.States)));
+        }
+    }
+
+    private static void Sum(Dictionary<string, long> sums, Dictionary<string, long> counts)
+    {
+        foreach ((string name, long n) in counts)
+        {
+            sums[name] = sums.GetValueOrDefault(name) + n;
         }
     }
 
@@ -181,6 +193,6 @@ internal sealed class KmemTorture : IDisposable
 
         internal int Ordered { get; set; }
 
-        internal List<(string Engine, SlabCounts Counts)> Results { get; } = [];
+        internal List<(string Engine, Dictionary<string, long> Counts)> Results { get; } = [];
     }
 }
