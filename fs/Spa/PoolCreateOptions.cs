@@ -24,6 +24,12 @@ public sealed class PoolCreateOptions
     /// <summary>Copies of data; null: the default, 1.</summary>
     public int? Copies { get; init; }
 
+    /// <summary>How changes wait for stable storage; null: the default, standard.</summary>
+    public SyncMode? Sync { get; init; }
+
+    /// <summary>Where the data of synchronous writes go; null: the default, latency.</summary>
+    public LogBias? LogBias { get; init; }
+
     /// <summary>All guids and salts follow from this; 0: random.</summary>
     public ulong GuidSeed { get; init; }
 

@@ -305,6 +305,8 @@ public static unsafe class PoolFormatter
         Add("recordsize", (ulong?)options.RecordSize);
         Add("atime", options.Atime is { } atime ? (atime ? 1UL : 0) : null);
         Add("copies", (ulong?)options.Copies);
+        Add("sync", (ulong?)options.Sync);
+        Add("logbias", (ulong?)options.LogBias);
         return [.. list];
     }
 

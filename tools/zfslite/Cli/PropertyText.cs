@@ -13,6 +13,8 @@ internal static class PropertyText
         ("checksum", ["on", "off", "fletcher2", "fletcher4", "sha256"]),
         ("recordsize", ["512", "1K", "2K", "4K", "8K", "16K", "32K", "64K", "128K"]),
         ("copies", ["1", "2", "3"]),
+        ("sync", ["standard", "always", "disabled"]),
+        ("logbias", ["latency", "throughput"]),
     ];
 
     /// <summary>Names that can be set.</summary>

@@ -15,7 +15,7 @@ internal static class CreateCommand
         Argument<string[]> devices = new("device") { Description = "A file (made, sparse, with --size) or a block device.", HelpName = "DEVICE", Arity = ArgumentArity.OneOrMore };
         Option<string?> size = new("--size") { Description = "Make each file that does not exist, with this size: 64M at least.", HelpName = "SIZE" };
         Option<int?> ashift = new("--ashift") { Description = "Smallest block as a power of two: 9 (512 bytes, the default) or 12 (4 KiB)." };
-        Option<string[]> properties = new("-o") { Description = "A property of the root file system: atime, compression, checksum, recordsize, copies.", HelpName = "property=value", Arity = ArgumentArity.ZeroOrMore };
+        Option<string[]> properties = new("-o") { Description = "A property of the root file system: atime, compression, checksum, recordsize, copies, sync, logbias.", HelpName = "property=value", Arity = ArgumentArity.ZeroOrMore };
         command.Arguments.Add(pool);
         command.Arguments.Add(devices);
         command.Options.Add(size);

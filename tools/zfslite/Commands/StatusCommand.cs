@@ -21,6 +21,7 @@ internal static class StatusCommand
         new("space", s => $"{ByteSize.Format(s.Allocated)} of {ByteSize.Format(s.Size)} used, {ByteSize.Format(s.Free)} free"),
         new("dirty", s => s.Pid == 0 ? "" : ByteSize.Format(s.Dirty)),
         new("checksum errors", s => s.ChecksumErrors.ToString()),
+        new("intent log", s => s.Log is not { } l ? "" : $"sync={l.Sync}; {l.Commits} commits in {l.Batches} batches, {l.Records} records, {ByteSize.Format(l.BytesWritten)}; {l.Synced} waited for a txg; {l.Replayed} records replayed"),
         new("memory", s => s.Arena == 0 || s.Pid == 0 ? "" : $"arena {ByteSize.Format(s.Arena)}, policy {s.Policy}, slab engine {s.SlabEngine}"),
         new("warning", s => string.Join("; ", s.Warnings)),
     ];

@@ -51,6 +51,9 @@ public sealed class StatusInfo
     /// <summary>Checksum errors met since the pool was opened.</summary>
     public long ChecksumErrors { get; set; }
 
+    /// <summary>The intent log; null where there is none.</summary>
+    public LogInfo? Log { get; set; }
+
     /// <summary>Size of the arena, bytes.</summary>
     public long Arena { get; set; }
 

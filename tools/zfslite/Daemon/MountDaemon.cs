@@ -202,6 +202,23 @@ internal sealed class MountDaemon : IPoolCommands
         Pid = Environment.ProcessId,
     };
 
+    private static LogInfo LogOf(Zfsvfs fs)
+    {
+        ZilogStats s = fs.LogStats;
+        return new LogInfo
+        {
+            Sync = DatasetProperty.Sync.Format((ulong)fs.SyncMode),
+            Commits = s.Commits,
+            Batches = s.Batches,
+            Records = s.Records,
+            BytesWritten = s.BytesWritten,
+            Indirect = s.Indirect,
+            Synced = s.Synced,
+            Replayed = s.Replayed,
+            Blocks = s.Blocks,
+        };
+    }
+
     public StatusInfo Status()
     {
         StatusInfo status = OpenPool.Status(_spa);
@@ -212,6 +229,7 @@ internal sealed class MountDaemon : IPoolCommands
         status.Pid = Environment.ProcessId;
         status.Txg = _spa.IsReadOnly ? status.Txg : _spa.Txg.SyncedTxg;
         status.Dirty = _spa.IsReadOnly ? 0 : _spa.Txg.DirtyBytes;
+        status.Log = _zfsvfs.IsReadOnly ? null : LogOf(_zfsvfs);
         status.Arena = KmemSystem.Current.ArenaBytes;
         status.Policy = KmemLimits.NameOf(KmemSystem.Current.Policy);
         status.SlabEngine = KmemLimits.NameOf(_settings.SlabEngine);

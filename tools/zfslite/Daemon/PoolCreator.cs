@@ -108,5 +108,7 @@ internal static class PoolCreator
         RecordSize = values.TryGetValue("recordsize", out string? recordSize) ? (int)DatasetProperty.RecordSize.Parse(recordSize) : null,
         Atime = values.TryGetValue("atime", out string? atime) ? DatasetProperty.Atime.Parse(atime) != 0 : null,
         Copies = values.TryGetValue("copies", out string? copies) ? (int)DatasetProperty.Copies.Parse(copies) : null,
+        Sync = values.TryGetValue("sync", out string? sync) ? (SyncMode)DatasetProperty.Sync.Parse(sync) : null,
+        LogBias = values.TryGetValue("logbias", out string? bias) ? (LogBias)DatasetProperty.LogBias.Parse(bias) : null,
     };
 }
