@@ -287,7 +287,7 @@ internal sealed unsafe class ObjsetSync
         int error = _spa.Pipeline.WaitAll();
         if (error != 0)
         {
-            _spa.Suspend(error);
+            _spa.Fail(error);
         }
 
         int slot = TxgSlots<int>.Index(Txg);
@@ -411,7 +411,7 @@ internal sealed unsafe class ObjsetSync
         int error = _spa.Pipeline.WaitAll();
         if (error != 0)
         {
-            _spa.Suspend(error);
+            _spa.Fail(error);
         }
 
         bool inPlace = w.HasRewrite && w.Bp.Dva0.Equals(root.Dva0);

@@ -13,7 +13,8 @@ namespace ZfsLite.Fs;
 /// changes it no more (a block born in the txg is written again in place), then flushes the devices, writes the uberblock to every label and
 /// flushes again. Until the uberblock is down the pool is the old one. Space freed in txg N is handed out again only after N + 2.
 ///
-/// A pool that can't write suspends: nothing more is written, every later change and fsync fails with EIO, reads go on.
+/// A pool whose devices fail it suspends: what is to be written waits, with what is dirty, until it is told to try again (PoolSuspension). Given up,
+/// it has failed: nothing more is written, every later change and fsync fails with EIO, reads go on.
 /// The MOS, the DSL objects and the space maps are changed by the sync thread alone.
 /// </summary>
 public sealed partial class Spa : ITxgHost
@@ -47,9 +48,11 @@ public sealed partial class Spa : ITxgHost
     private bool _configDirty;
     private bool _exporting;
     private bool _closed;
+    private string? _failReason;
 
-    private Spa(PoolConfig config, IReadOnlyList<Vdev> vdevs, in Uberblock uberblock, SpaOpenOptions options)
+    private Spa(PoolConfig config, IReadOnlyList<Vdev> vdevs, in Uberblock uberblock, PoolSuspension suspension, SpaOpenOptions options)
     {
+        Suspension = suspension;
         _config = config;
         Vdevs = vdevs;
         _uberblock = uberblock;
@@ -109,11 +112,17 @@ public sealed partial class Spa : ITxgHost
     /// <summary>True if nothing may be written.</summary>
     public bool IsReadOnly => ReadOnlyReason is not null;
 
-    /// <summary>A write failed: the pool takes no more changes.</summary>
-    public bool IsSuspended { get; private set; }
+    /// <summary>The pool waits for its devices, or has failed for good.</summary>
+    public bool IsSuspended => HasFailed || Suspension.IsSuspended;
 
-    /// <summary>What made it suspend.</summary>
-    public string? SuspendReason { get; private set; }
+    /// <summary>It will never be written again before it is opened anew: it takes no more changes.</summary>
+    public bool HasFailed { get; private set; }
+
+    /// <summary>What made it suspend or fail; null if it did neither.</summary>
+    public string? SuspendReason => HasFailed ? _failReason : Suspension.Reason;
+
+    /// <summary>How failures of the devices are waited for.</summary>
+    public PoolSuspension Suspension { get; }
 
     /// <summary>Copies of blocks that failed to read or had a bad checksum since the open.</summary>
     public long ChecksumErrors => Katomic.Load(ref _checksumErrors);
@@ -159,7 +168,7 @@ public sealed partial class Spa : ITxgHost
     /// <inheritdoc/>
     public int CheckSpace(long bytes, bool netFree)
     {
-        if (IsSuspended)
+        if (HasFailed)
         {
             return Errno.EIO;
         }
@@ -178,7 +187,7 @@ public sealed partial class Spa : ITxgHost
         return expected + bytes <= limit ? Errno.ERESTART : Errno.ENOSPC;
     }
 
-    /// <summary>Everything changed before the call is on stable storage afterwards. EIO if the pool is suspended.</summary>
+    /// <summary>Everything changed before the call is on stable storage afterwards. Waits while the pool is suspended; EIO if it has failed.</summary>
     public int Sync()
     {
         if (IsReadOnly)
@@ -187,7 +196,7 @@ public sealed partial class Spa : ITxgHost
         }
 
         Txg.WaitSynced(0);
-        return IsSuspended ? Errno.EIO : 0;
+        return HasFailed ? Errno.EIO : 0;
     }
 
     /// <summary>Runs a change of the MOS in the sync thread and waits until it is on disk. EROFS, EIO.</summary>
@@ -203,19 +212,34 @@ public sealed partial class Spa : ITxgHost
         _tasks.Add(task);
         _mutex.Exit();
         Txg.WaitSynced(0);
-        return IsSuspended ? Errno.EIO : 0;
+        return HasFailed ? Errno.EIO : 0;
     }
 
     /// <summary>Reads a block into <paramref name="data"/>, trying every copy. 0 or EIO.</summary>
     internal unsafe int ReadBlock(in Blkptr bp, byte* data)
     {
-        int error = ZioReader.Read(_vdevsById, bp, data, SyncPool.IsSyncThread ? _stored : null, out ZioReadReport report);
-        if (report.BadCopies != 0)
+        bool isSync = SyncPool.IsSyncThread;
+        int stage = 0;
+        while (true)
         {
-            Katomic.Add(ref _checksumErrors, System.Numerics.BitOperations.PopCount((uint)report.BadCopies));
-        }
+            int error = ZioReader.Read(_vdevsById, bp, data, isSync ? _stored : null, out ZioReadReport report);
+            if (report.BadCopies != 0)
+            {
+                Katomic.Add(ref _checksumErrors, System.Numerics.BitOperations.PopCount((uint)report.BadCopies));
+            }
 
-        return error == 0 ? 0 : Errno.EIO;
+            if (error == 0)
+            {
+                Suspension.Passed(stage);
+                return 0;
+            }
+
+            // The sync path can't go on without it.
+            if (!isSync || !Suspension.TryAgain(ref stage, $"a read of {bp}", error, final: null))
+            {
+                return Errno.EIO;
+            }
+        }
     }
 
     internal Vdev VdevOf(in Dva dva) => _vdevsById[dva.Vdev] ?? throw new InvalidOperationException($"vdev {dva.Vdev} is not there");
@@ -318,11 +342,31 @@ public sealed partial class Spa : ITxgHost
         _poolMutex.Exit();
     }
 
-    /// <summary>The catastrophic-failure latch: from here on nothing is written. Unwinds the sync thread.</summary>
-    internal void Suspend(int error)
+    /// <summary>The oldest I/O that a device has not answered: for how long, nanoseconds; 0: there is none.</summary>
+    /// <param name="path">The device.</param>
+    /// <param name="kind">What was asked of it.</param>
+    public long OldestIo(out string path, out IoKind kind)
     {
-        IsSuspended = true;
-        SuspendReason ??= $"writing failed: {ErrnoName.Of(error)}";
-        throw new ZfsException(error, $"pool '{Name}' is suspended: {SuspendReason}");
+        long oldest = 0;
+        path = "";
+        kind = IoKind.Read;
+        foreach (Vdev v in Vdevs)
+        {
+            if (v.Guard is { } guard && guard.Watch.Oldest() is var io && io.AgeNs > oldest)
+            {
+                (kind, oldest) = io;
+                path = v.Io.Path;
+            }
+        }
+
+        return oldest;
+    }
+
+    /// <summary>The catastrophic-failure latch: from here on nothing is written. Unwinds the sync thread.</summary>
+    internal void Fail(int error)
+    {
+        _failReason ??= Suspension.LastReason ?? $"writing failed: {ErrnoName.Of(error)}";
+        HasFailed = true;
+        throw new ZfsException(error, $"pool '{Name}' has failed: {_failReason}");
     }
 }

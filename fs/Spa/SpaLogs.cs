@@ -64,7 +64,7 @@ public sealed partial class Spa
     /// <summary>Waits until the claims are on disk, and no block in the logs is younger than the pool.</summary>
     private void FinishClaims(List<Objset> claimed, ulong newest)
     {
-        while (claimed.Count > 0 && Txg.SyncedTxg < newest && !IsSuspended)
+        while (claimed.Count > 0 && Txg.SyncedTxg < newest && !HasFailed)
         {
             _configDirty = true;
             Txg.WaitSynced(0);

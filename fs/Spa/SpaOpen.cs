@@ -17,13 +17,14 @@ public sealed partial class Spa
     {
         ArgumentNullException.ThrowIfNull(devices);
         ArgumentNullException.ThrowIfNull(options);
-        (PoolConfig config, List<Vdev> vdevs, Uberblock ub) = ReadLabels(devices);
+        var suspension = new PoolSuspension();
+        (PoolConfig config, List<Vdev> vdevs, Uberblock ub) = ReadLabels(devices, suspension);
         if (!options.ReadOnly && devices.Any(static d => d.IsReadOnly))
         {
             throw new ZfsException(Errno.EROFS, $"pool '{config.Name}': a device is open for reading only");
         }
 
-        var spa = new Spa(config, vdevs, ub, options);
+        var spa = new Spa(config, vdevs, ub, suspension, options);
         try
         {
             spa.LoadMos();
@@ -55,7 +56,7 @@ public sealed partial class Spa
         _closed = true;
         if (_started)
         {
-            if (!IsSuspended)
+            if (!HasFailed)
             {
                 _exporting = true;
                 _configDirty = true;
@@ -65,7 +66,7 @@ public sealed partial class Spa
             Txg.Stop();
         }
 
-        if (!IsSuspended)
+        if (!HasFailed)
         {
             FreeMemory();
         }
@@ -84,7 +85,7 @@ public sealed partial class Spa
     /// <summary>For tests: runs when everything is written and the devices are still open.</summary>
     internal Action? BeforeDevicesClose { get; set; }
 
-    private static (PoolConfig Config, List<Vdev> Vdevs, Uberblock Ub) ReadLabels(IReadOnlyList<IVdevIo> devices)
+    private static (PoolConfig Config, List<Vdev> Vdevs, Uberblock Ub) ReadLabels(IReadOnlyList<IVdevIo> devices, PoolSuspension suspension)
     {
         PoolConfig? best = null;
         Uberblock ub = default;
@@ -154,10 +155,10 @@ public sealed partial class Spa
             throw new ZfsException(Errno.ENXIO, $"pool '{best.Name}': the devices are not those of its last state (guid sum)");
         }
 
-        return (whole, [.. tops.Values.Select(static t => ToVdev(t.Config, t.Io))], ub);
+        return (whole, [.. tops.Values.Select(t => ToVdev(t.Config, t.Io, suspension))], ub);
     }
 
-    private static Vdev ToVdev(VdevConfig c, IVdevIo io)
+    private static Vdev ToVdev(VdevConfig c, IVdevIo io, PoolSuspension suspension)
     {
         ulong room = Vdev.AsizeFor(io.Size);
         if (io.Size < Vdev.MinDeviceSize || c.Asize > room)
@@ -177,6 +178,7 @@ public sealed partial class Spa
             CreateTxg = c.CreateTxg,
             Path = c.Path ?? io.Path,
             Io = io,
+            Guard = new PoolVdevIo(io, suspension),
         };
     }
 

@@ -14,7 +14,7 @@ public sealed partial class Spa
     /// <inheritdoc/>
     public void SyncTxg(ulong txg)
     {
-        if (IsSuspended || !HasWork(txg))
+        if (HasFailed || !HasWork(txg))
         {
             return;
         }
@@ -25,8 +25,8 @@ public sealed partial class Spa
         }
         catch (ZfsException e)
         {
-            IsSuspended = true;
-            SuspendReason ??= e.Message;
+            HasFailed = true;
+            _failReason ??= e.Message;
 
             // Nothing may be on its way to a device any more when the txg counts as over.
             _ = Pipeline.WaitAll();
@@ -167,7 +167,7 @@ public sealed partial class Spa
             Vdev v = Vdevs[i];
             if (!v.IsLog || config)
             {
-                Check(VdevLabel.WriteUberblock(v.Io, v.Ashift, ub, _stored));
+                Check(VdevLabel.WriteUberblock(v.Door, v.Ashift, ub, _stored));
             }
         }
 
@@ -198,7 +198,7 @@ public sealed partial class Spa
     {
         foreach (Vdev v in Vdevs)
         {
-            Check(VdevLabel.WriteConfig(v.Io, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id)), _stored));
+            Check(VdevLabel.WriteConfig(v.Door, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id)), _stored));
         }
     }
 
@@ -206,7 +206,7 @@ public sealed partial class Spa
     {
         for (int i = 0; i < Vdevs.Count; i++)
         {
-            Check(Vdevs[i].Io.Flush());
+            Check(Vdevs[i].Flush());
         }
     }
 
@@ -214,7 +214,7 @@ public sealed partial class Spa
     {
         if (error != 0)
         {
-            Suspend(error);
+            Fail(error);
         }
     }
 }

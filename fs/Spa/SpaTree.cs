@@ -93,14 +93,14 @@ public sealed partial class Spa
             return;
         }
 
-        if (!IsSuspended && !os.IsReadOnly)
+        if (!HasFailed && !os.IsReadOnly)
         {
             Txg.WaitSynced(0);
         }
 
         Prefetcher.Drain();
         ds.Objset = null;
-        if (!IsSuspended)
+        if (!HasFailed)
         {
             os.Unload();
         }

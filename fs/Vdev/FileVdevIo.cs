@@ -39,6 +39,9 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
     /// <inheritdoc/>
     public bool IsReadOnly { get; }
 
+    /// <inheritdoc/>
+    public string? Broken => _flushError != 0 ? "a flush failed, and the host may have dropped what it could not write" : null;
+
     /// <summary>True for a block device.</summary>
     public bool IsBlockDevice { get; }
 

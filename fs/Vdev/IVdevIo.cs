@@ -15,6 +15,9 @@ public unsafe interface IVdevIo : IDisposable
     /// <summary>True if opened for reading only.</summary>
     bool IsReadOnly { get; }
 
+    /// <summary>Why no flush can succeed any more, until the device is opened again; null: it may.</summary>
+    string? Broken => null;
+
     /// <summary>Reads exactly <paramref name="length"/> bytes; a short read is EIO.</summary>
     int Read(long offset, byte* buffer, int length);
 

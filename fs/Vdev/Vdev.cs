@@ -45,6 +45,12 @@ public sealed unsafe class Vdev
     /// <summary>The device.</summary>
     public required IVdevIo Io { get; init; }
 
+    /// <summary>The device as the pool uses it: failures suspend the pool. The device itself where no pool is open.</summary>
+    internal IVdevIo Door => Guard is { } guard ? guard : Io;
+
+    /// <summary>That door; null where no pool is open.</summary>
+    internal PoolVdevIo? Guard { get; init; }
+
     /// <summary>Number of metaslabs.</summary>
     public int MetaslabCount => MetaslabShift == 0 ? 0 : (int)(Asize >> MetaslabShift);
 
@@ -69,8 +75,11 @@ public sealed unsafe class Vdev
             return Errno.EIO;
         }
 
-        return Io.Read((long)(dvaOffset + DataStart), buffer, size);
+        return Door.Read((long)(dvaOffset + DataStart), buffer, size);
     }
+
+    /// <summary>Everything written before is on stable storage afterwards. 0 or an errno.</summary>
+    public int Flush() => Door.Flush();
 
     /// <summary>Writes segments from a DVA offset. 0 or an errno.</summary>
     public int Write(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
@@ -86,6 +95,6 @@ public sealed unsafe class Vdev
             throw new InvalidOperationException($"write of {total} bytes at {dvaOffset:x} leaves vdev {Id} of {Asize} bytes");
         }
 
-        return Io.Write((long)(dvaOffset + DataStart), segments);
+        return Door.Write((long)(dvaOffset + DataStart), segments);
     }
 }

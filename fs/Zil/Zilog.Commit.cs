@@ -62,7 +62,7 @@ internal sealed unsafe partial class Zilog
 
         int result = _batchError;
         _lock.Exit();
-        return _spa.IsSuspended ? Errno.EIO : result;
+        return _spa.HasFailed ? Errno.EIO : result;
     }
 
     /// <summary>The records to be written, oldest txg first; and the last txg that has to be waited for. Lock held.</summary>
@@ -120,7 +120,7 @@ internal sealed unsafe partial class Zilog
             _txg.WaitSynced(_syncTxg);
         }
 
-        return _spa.IsSuspended ? Errno.EIO : 0;
+        return _spa.HasFailed ? Errno.EIO : 0;
     }
 
     /// <summary>Writes a batch; what it could not write is left to <see cref="_syncTxg"/>.</summary>
@@ -375,7 +375,7 @@ internal sealed unsafe partial class Zilog
         }
 
         _txg.WaitSynced(first->MaxTxg);
-        return !_spa.IsSuspended;
+        return !_spa.HasFailed;
     }
 
     /// <summary>
@@ -471,7 +471,7 @@ internal sealed unsafe partial class Zilog
             Vdev v = vdevs[i];
             if ((_touchedVdevs & (1UL << (int)(v.Id % 64))) != 0)
             {
-                good &= v.Io.Flush() == 0;
+                good &= v.Flush() == 0;
             }
         }
 

@@ -195,7 +195,7 @@ internal sealed unsafe partial class Zilog
         _spa.AddDirtyObjset(_os, txg);
         tx.Commit();
         _txg.WaitSynced(txg);
-        return _spa.IsSuspended ? Errno.EIO : 0;
+        return _spa.HasFailed ? Errno.EIO : 0;
     }
 
     /// <summary>Counts records that were done again.</summary>

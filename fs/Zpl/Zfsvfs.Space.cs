@@ -176,7 +176,7 @@ public sealed unsafe partial class Zfsvfs
         return SuspendedError();
     }
 
-    private int SuspendedError() => _os.Spa.IsSuspended ? Errno.EIO : 0;
+    private int SuspendedError() => _os.Spa.HasFailed ? Errno.EIO : 0;
 
     /// <summary>Makes a file shorter or longer.</summary>
     private int SetSize(Znode z, ulong size, bool killSuidgid)

@@ -62,6 +62,8 @@ internal sealed class ControlFakePool : IPoolCommands
 
     public void Sync() => Call("sync");
 
+    public void Clear() => Call("clear");
+
     public void Remount(MountOptions options) => Call($"remount {options}");
 
     public void Unmount()

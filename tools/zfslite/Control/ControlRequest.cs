@@ -3,7 +3,7 @@ namespace ZfsLite.Cli;
 /// <summary>A question to a daemon: one JSON object on one line.</summary>
 public sealed class ControlRequest
 {
-    /// <summary>hello, status, list, get, set, kmem, kmem_slab, kmem_leaks, kmem_get, kmem_set, txgs, sync, remount or unmount.</summary>
+    /// <summary>hello, status, list, get, set, kmem, kmem_slab, kmem_leaks, kmem_get, kmem_set, txgs, sync, clear, remount or unmount.</summary>
     public string Command { get; set; } = "";
 
     /// <summary>Dataset concerned; null: the one that is mounted.</summary>

@@ -131,6 +131,9 @@ public sealed class ControlServer : IDisposable
             case "sync":
                 _pool.Sync();
                 return Done();
+            case "clear":
+                _pool.Clear();
+                return Done();
             case "remount":
                 _pool.Remount(MountOptions.Parse([request.Options ?? ""]));
                 return Done();

@@ -44,6 +44,9 @@ public interface IPoolCommands
     /// <summary>Returns when all that was written before is on stable storage.</summary>
     void Sync();
 
+    /// <summary>A suspended pool tries again what its devices failed; returns when that went well.</summary>
+    void Clear();
+
     /// <summary>Changes the options of the mount.</summary>
     void Remount(MountOptions options);
 

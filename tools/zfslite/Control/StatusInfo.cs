@@ -9,8 +9,11 @@ public sealed class StatusInfo
     /// <summary>Guid, hexadecimal.</summary>
     public string Guid { get; set; } = "";
 
-    /// <summary>"mounted", "online" (opened by this command) or "suspended".</summary>
+    /// <summary>"mounted", "online" (opened by this command), "SUSPENDED" or "FAILED".</summary>
     public string State { get; set; } = "";
+
+    /// <summary>Why the pool is suspended or has failed, since when, and what to type; null if it is not.</summary>
+    public string? Suspended { get; set; }
 
     /// <summary>Why the pool is read-only; null if it is not.</summary>
     public string? ReadOnly { get; set; }
@@ -47,6 +50,9 @@ public sealed class StatusInfo
 
     /// <summary>Bytes of dirty data not yet written.</summary>
     public long Dirty { get; set; }
+
+    /// <summary>Reads, writes and flushes that failed since the pool was opened.</summary>
+    public long IoErrors { get; set; }
 
     /// <summary>Checksum errors met since the pool was opened.</summary>
     public long ChecksumErrors { get; set; }

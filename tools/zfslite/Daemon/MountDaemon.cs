@@ -24,6 +24,18 @@ internal sealed class MountDaemon : IPoolCommands
     private const long UnusedZnodesMin = 4096;
     private const long UnusedZnodesMax = 16384;
 
+    /// <summary>How long a pool that is suspended while it is closed waits for a clear.</summary>
+    private const long CloseGraceNs = 15_000_000_000;
+
+    /// <summary>How long a clear waits for what it has set going.</summary>
+    private const long ClearWaitNs = 10_000_000_000;
+
+    private const int GivenUpTries = 100;
+    private const int GivenUpPauseMs = 50;
+
+    /// <summary>An I/O that has not come back for so long is worth a word.</summary>
+    private const long StalledNs = 5_000_000_000;
+
     private readonly MountSettings _settings;
     private readonly TextWriter _log;
     private readonly ManualResetEventSlim _closed = new();
@@ -70,7 +82,9 @@ internal sealed class MountDaemon : IPoolCommands
         var watchdog = new Watchdog(new WatchdogOptions()) { OnDeadlock = deadlock.Run, OnSlowWait = w => _log.WriteLine(w.ToText()) };
         watchdog.Start();
         control.Start();
-        var guard = new UnmountGuard(_settings.UnmountLimitSeconds, _server.RequestUnmount, Progress, deadlock.Stuck, _closed, _log);
+        _spa.Suspension.Changed = line => _log.WriteLine($"zfslite: pool {_spa.Name} {line}");
+        _spa.Suspension.Enable();
+        var guard = new UnmountGuard(_settings.UnmountLimitSeconds, RequestUnmount, Progress, deadlock.Stuck, _closed, _log);
         using PosixSignalRegistration interrupt = guard.On(PosixSignal.SIGINT);
         using PosixSignalRegistration terminate = guard.On(PosixSignal.SIGTERM);
         HoldSyncForTest();
@@ -151,15 +165,27 @@ internal sealed class MountDaemon : IPoolCommands
         }
     }
 
+    /// <summary>A suspended pool would hold the unmount up: it is given up.</summary>
+    private void RequestUnmount()
+    {
+        if (_spa.IsSuspended)
+        {
+            _spa.Suspension.GiveUp();
+        }
+
+        _server.RequestUnmount();
+    }
+
     private void CloseAll()
     {
         _server.Dispose();
+        _spa.Suspension.Limit(CloseGraceNs);
         _zfsvfs.Unmount();
         _spa.CloseObjset(_objset);
         _spa.Close();
-        if (_spa.IsSuspended)
+        if (_spa.HasFailed)
         {
-            _closeError = $"it is suspended: {_spa.SuspendReason}";
+            _closeError = $"it was suspended: {_spa.SuspendReason}; what was not synced is lost, it opens as of txg {_spa.Uberblock.Txg}";
         }
     }
 
@@ -233,6 +259,12 @@ internal sealed class MountDaemon : IPoolCommands
         status.Arena = KmemSystem.Current.ArenaBytes;
         status.Policy = KmemLimits.NameOf(KmemSystem.Current.Policy);
         status.SlabEngine = KmemLimits.NameOf(_settings.SlabEngine);
+        long stalledNs = _spa.OldestIo(out string device, out IoKind kind);
+        if (stalledNs >= StalledNs)
+        {
+            status.Warnings.Add($"{device} has not answered a {KmemLimits.NameOf(kind)} for {stalledNs / 1_000_000_000} s");
+        }
+
         if (!KmemSystem.Current.Locked)
         {
             status.Warnings.Add($"the arena is not locked into memory: {KmemSystem.Current.LockReason}");
@@ -300,6 +332,20 @@ internal sealed class MountDaemon : IPoolCommands
         }
     }
 
+    public void Clear()
+    {
+        PoolSuspension suspension = _spa.Suspension;
+        if (_spa.HasFailed || suspension.Final is not null)
+        {
+            throw new CliException($"pool {_spa.Name} cannot go on: {OpenPool.SuspensionText(_spa)}");
+        }
+
+        if (suspension.Clear() && !suspension.WaitCleared(ClearWaitNs))
+        {
+            throw new CliException(OpenPool.SuspensionText(_spa) is { } text ? $"pool {_spa.Name} is suspended again: {text}" : $"a device of pool {_spa.Name} has not answered yet", $"see: zfslite status {_spa.Name}");
+        }
+    }
+
     public void Remount(MountOptions options)
     {
         MountOptions merged = MountOptions.Parse([_options.ToString(), options.ToString()]);
@@ -329,7 +375,26 @@ internal sealed class MountDaemon : IPoolCommands
 
     public void Unmount()
     {
-        MountPoint.Unmount(_settings.Directory);
+        // Who waits for a suspended pool has files open: he gets an error now, and a moment to close them.
+        int triesLeft = _spa.IsSuspended ? GivenUpTries : 1;
+        if (_spa.IsSuspended)
+        {
+            _spa.Suspension.GiveUp();
+        }
+
+        while (true)
+        {
+            try
+            {
+                MountPoint.Unmount(_settings.Directory);
+                break;
+            }
+            catch (CliException) when (--triesLeft > 0)
+            {
+                Thread.Sleep(GivenUpPauseMs);
+            }
+        }
+
         _closed.Wait();
         if (_closeError is not null)
         {

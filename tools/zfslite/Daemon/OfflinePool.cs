@@ -62,6 +62,8 @@ internal sealed class OfflinePool : IPoolCommands, IDisposable
 
     public void Sync() => throw NotMounted("sync");
 
+    public void Clear() => throw NotMounted("clear");
+
     public void Remount(MountOptions options) => throw NotMounted("remount");
 
     public void Unmount() => throw NotMounted("unmount");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using ZfsLite.Cli.Posix;
 using ZfsLite.Fs;
 
@@ -39,7 +40,7 @@ internal static class OpenPool
         var opened = new List<IVdevIo>();
         try
         {
-            opened.AddRange(devices.Select(d => FileVdevIo.Open(d, readOnly)));
+            opened.AddRange(devices.Select(d => FaultyVdevIo.Wrap(FileVdevIo.Open(d, readOnly))));
             return opened;
         }
         catch
@@ -69,7 +70,9 @@ internal static class OpenPool
     {
         Pool = spa.Name,
         Guid = spa.Guid.ToString("x16"),
-        State = spa.IsSuspended ? $"suspended: {spa.SuspendReason}" : "online",
+        State = spa.HasFailed ? "FAILED" : spa.IsSuspended ? "SUSPENDED" : "online",
+        Suspended = SuspensionText(spa),
+        IoErrors = spa.Suspension.Errors is var (reads, writes, flushes) ? reads + writes + flushes : 0,
         ReadOnly = spa.ReadOnlyReason,
         Version = (long)spa.Version,
         Devices = [.. spa.Vdevs.Select(static v => v.Io.Path)],
@@ -79,6 +82,25 @@ internal static class OpenPool
         Free = spa.TotalBytes - spa.Allocator.AllocatedBytes,
         ChecksumErrors = spa.ChecksumErrors,
     };
+
+    /// <summary>Why a pool can't be written, since when, and the way out; null if it can.</summary>
+    internal static string? SuspensionText(Spa spa)
+    {
+        if (spa.HasFailed)
+        {
+            return $"{spa.SuspendReason}; unmount it: it opens as it was last synced, at txg {spa.Uberblock.Txg}";
+        }
+
+        PoolSuspension s = spa.Suspension;
+        if (s.Reason is not { } reason)
+        {
+            return null;
+        }
+
+        DateTimeOffset since = DateTimeOffset.FromUnixTimeSeconds(s.SinceSeconds);
+        string way = s.Final is { } final ? $"{final}; unmount it: it opens as it was last synced, at txg {spa.Uberblock.Txg}" : $"mend the device, then type: zfslite clear {spa.Name}";
+        return string.Create(CultureInfo.InvariantCulture, $"{reason}, since {since:yyyy-MM-dd HH:mm:ss} UTC ({s.AgeNs / 1_000_000_000} s); {way}");
+    }
 
     /// <summary>Every dataset and snapshot.</summary>
     internal static List<DatasetRow> List(Spa spa) => [.. spa.ListDatasets().Select(static d => new DatasetRow
