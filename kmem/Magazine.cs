@@ -63,6 +63,9 @@ internal sealed unsafe class Magazine(int node, int pageOwner)
     private int _runs;
     private int _patience = SplPlatform.IsSimulated ? 2 : 512;
 
+    /// <summary>Keeps the queue of the next virtual CPU off the cache lines of this one.</summary>
+    internal readonly CacheLines Gap = default;
+
     /// <summary>Never leans towards a thread: each entry passes through the lock.</summary>
     internal bool Plain { get; init; }
 

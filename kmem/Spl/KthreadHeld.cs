@@ -7,8 +7,8 @@ public sealed partial class Kthread
 {
     private const int MaxHeldLocks = 48;
 
-    private readonly IWaitable?[] _held = new IWaitable?[MaxHeldLocks];
-    private readonly int[] _heldClass = new int[MaxHeldLocks];
+    // Not an array of references: storing into one of those checks the type of what is stored, each time.
+    private readonly HeldLock[] _held = new HeldLock[MaxHeldLocks];
     private int _heldCount;
 
     /// <summary>How many locks, pseudo-locks included, the thread holds.</summary>
@@ -23,7 +23,7 @@ public sealed partial class Kthread
         int n = Math.Min(_heldCount, MaxHeldLocks);
         for (int i = 0; i < n; i++)
         {
-            if (_held[i] is { } w)
+            if (_held[i].Lock is { } w)
             {
                 yield return w;
             }
@@ -35,7 +35,7 @@ public sealed partial class Kthread
     {
         for (int i = _heldCount - 1; i >= 0; i--)
         {
-            if (ReferenceEquals(_held[i], w))
+            if (ReferenceEquals(_held[i].Lock, w))
             {
                 return true;
             }
@@ -45,7 +45,7 @@ public sealed partial class Kthread
     }
 
     /// <summary>Class word of the i-th held lock: its class, and whether it was taken by a try.</summary>
-    internal int HeldClass(int i) => _heldClass[i];
+    internal int HeldClass(int i) => _held[i].ClassWord;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void PushHeld(IWaitable w, int classWord)
@@ -56,8 +56,9 @@ public sealed partial class Kthread
             ThrowTooMany();
         }
 
-        _held[n] = w;
-        _heldClass[n] = classWord;
+        ref HeldLock held = ref _held[n];
+        held.Lock = w;
+        held.ClassWord = classWord;
         _heldCount = n + 1;
     }
 
@@ -65,9 +66,9 @@ public sealed partial class Kthread
     internal void PopHeld(IWaitable w)
     {
         int n = _heldCount - 1;
-        if (n >= 0 && ReferenceEquals(_held[n], w))
+        if (n >= 0 && ReferenceEquals(_held[n].Lock, w))
         {
-            _held[n] = null;
+            _held[n].Lock = null;
             _heldCount = n;
         }
         else if (!TryPopHeld(w))
@@ -80,16 +81,15 @@ public sealed partial class Kthread
     {
         for (int i = _heldCount - 1; i >= 0; i--)
         {
-            if (ReferenceEquals(_held[i], w))
+            if (ReferenceEquals(_held[i].Lock, w))
             {
                 _heldCount--;
                 for (int j = i; j < _heldCount; j++)
                 {
                     _held[j] = _held[j + 1];
-                    _heldClass[j] = _heldClass[j + 1];
                 }
 
-                _held[_heldCount] = null;
+                _held[_heldCount].Lock = null;
                 return true;
             }
         }
@@ -100,4 +100,10 @@ public sealed partial class Kthread
     private void ThrowTooMany() => throw new InvalidOperationException($"thread {this} holds more than {MaxHeldLocks} locks");
 
     private void ThrowNotHeld(IWaitable w) => throw new InvalidOperationException($"thread {this} releases {w.WaitName}, which it does not hold");
+
+    private struct HeldLock
+    {
+        internal IWaitable? Lock;
+        internal int ClassWord;
+    }
 }
