@@ -80,7 +80,11 @@ internal sealed class BuddyAllocator
     }
 
     /// <summary>Gives back <paramref name="count"/> pages from <paramref name="page"/>.</summary>
-    internal void Free(int page, int count)
+    /// <param name="page">First page.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="described">Of these, how many of the first have anything in their descriptors. What is clear is left alone: to look
+    /// at 32 descriptors costs more than all the rest.</param>
+    internal void Free(int page, int count, int described = int.MaxValue)
     {
         if (page < _start || count <= 0 || page + count > _end)
         {
@@ -88,7 +92,8 @@ internal sealed class BuddyAllocator
         }
 
         int end = page + count;
-        for (int i = page; i < end; i++)
+        int last = page + Math.Min(count, described);
+        for (int i = page; i < last; i++)
         {
             if (_pages[i].Kind == PageKind.Free)
             {

@@ -5,20 +5,15 @@ namespace ZfsLite.Kmem;
 /// <summary>The caches behind kmem_alloc: powers of two from 8 to 16384 bytes, and 96, 192 and 12288 between them.</summary>
 internal sealed class KmallocCaches
 {
-    /// <summary>Largest size for which the cache alone is noted; above it the size that was asked for is noted too.</summary>
-    internal const long MaxSize = 8192;
-
     /// <summary>Largest size that comes from a cache.</summary>
-    internal const long MaxNotedSize = 16384;
+    internal const long MaxSize = 16384;
 
-    private static readonly int[] s_sizes = [8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192];
+    private static readonly int[] s_sizes = [8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192, 12288, (int)MaxSize];
 
     /// <summary>Those of the system in force, by the size in units of 8 bytes, rounded up; none for 0. Empty: no system is in force.</summary>
     private static KmemCache?[] s_current = [];
 
     private readonly KmemCache?[] _bySize = new KmemCache?[(MaxSize / 8) + 1];
-    private readonly KmemCache _threePages;
-    private readonly KmemCache _fourPages;
 
     internal KmallocCaches(KmemSystem system)
     {
@@ -31,13 +26,10 @@ internal sealed class KmallocCaches
                 _bySize[unit] = cache;
             }
         }
-
-        _threePages = Create(system, 12288);
-        _fourPages = Create(system, (int)MaxNotedSize);
     }
 
-    /// <summary>The cache for a size from 1 to <see cref="MaxNotedSize"/>.</summary>
-    internal KmemCache For(long size) => size <= MaxSize ? _bySize[(size + 7) >> 3]! : size <= 12288 ? _threePages : _fourPages;
+    /// <summary>The cache for a size from 1 to <see cref="MaxSize"/>.</summary>
+    internal KmemCache For(long size) => _bySize[(size + 7) >> 3]!;
 
     /// <summary>That of the system in force for a size up to <see cref="MaxSize"/>; null: for another size, or there is no system.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -21,13 +21,14 @@ public static unsafe class KmemAllocator
     {
         Kthread self = Kthread.Current;
         KmemCache? cache = KmallocCaches.Current(size);
-        return cache is not null ? cache.Alloc(flags, self) : AllocLimited(KmemSystem.Current, size, flags, self);
+        return cache is not null ? cache.Alloc(flags, self) : AllocLimited(KmemSystem.Current, size, flags);
     }
 
     /// <summary>kmem_alloc, zero-filled.</summary>
     public static byte* Zalloc(long size, KmFlags flags) => Clear(Alloc(size, flags), size);
 
-    /// <summary>Frees what Alloc or Zalloc gave. <paramref name="size"/> is the size asked for.</summary>
+    /// <summary>Frees what Alloc or Zalloc gave. <paramref name="size"/> is the size asked for: up to 16 KiB one that leads to another cache
+    /// is refused, above it every other one. A second free is found out above 16 KiB, and under slab debugging.</summary>
     public static void Free(byte* p, long size)
     {
         Kthread self = Kthread.Current;
@@ -38,7 +39,7 @@ public static unsafe class KmemAllocator
         }
         else
         {
-            FreeNoted(KmemSystem.Current, p, size, self);
+            FreeLarge(KmemSystem.Current, p, size);
         }
     }
 
@@ -72,7 +73,7 @@ public static unsafe class KmemAllocator
         }
 
         Katomic.Add(ref system.LargeBytes, -((long)d.Pages << ArenaMapping.PageShift));
-        system.FreePages(page, d.Pages);
+        system.FreePages(page, d.Pages, described: 1);
     }
 
     /// <summary>vmem_alloc: virtually contiguous memory, for large sizes, up to the arena's. Null only with
@@ -81,7 +82,7 @@ public static unsafe class KmemAllocator
     {
         Kthread self = Kthread.Current;
         KmemCache? cache = KmallocCaches.Current(size);
-        return cache is not null ? cache.Alloc(flags, self) : AllocNoted(KmemSystem.Current, size, flags, self);
+        return cache is not null ? cache.Alloc(flags, self) : Large(KmemSystem.Current, size, flags);
     }
 
     /// <summary>vmem_zalloc.</summary>
@@ -100,50 +101,8 @@ public static unsafe class KmemAllocator
         return p;
     }
 
-    private static byte* AllocLimited(KmemSystem system, long size, KmFlags flags, Kthread self) =>
-        IsTooLarge(system, size, flags) ? null : AllocNoted(system, size, flags, self);
-
-    /// <summary>Sizes above <see cref="KmallocCaches.MaxSize"/>: the size that was asked for is noted, and a free must name it.</summary>
-    private static byte* AllocNoted(KmemSystem system, long size, KmFlags flags, Kthread self)
-    {
-        if ((ulong)(size - 1) >= KmallocCaches.MaxNotedSize)
-        {
-            return Large(system, size, flags);
-        }
-
-        byte* p = system.Kmalloc.For(size).Alloc(flags, self);
-        if (p != null)
-        {
-            Note(system, p) = (ulong)size;
-        }
-
-        return p;
-    }
-
-    private static void FreeNoted(KmemSystem system, byte* p, long size, Kthread self)
-    {
-        if ((ulong)(size - 1) >= KmallocCaches.MaxNotedSize)
-        {
-            FreeLarge(system, p, size);
-            return;
-        }
-
-        ref ulong note = ref Note(system, p);
-        if (note != (ulong)size)
-        {
-            throw new InvalidOperationException($"address 0x{(ulong)p:x} is freed with size {size}, but is no such allocation");
-        }
-
-        note = 0;
-        system.Kmalloc.For(size).Free(p, self);
-    }
-
-    /// <summary>Where the size of an object of more than two pages is noted: with its second page, which is the first page of no slab.</summary>
-    private static ref ulong Note(KmemSystem system, byte* p)
-    {
-        int page = system.Mapping.IndexOf(p) + 1;
-        return ref system.Mapping.Pages[page < system.Mapping.TotalPages ? page : 0].Data;
-    }
+    private static byte* AllocLimited(KmemSystem system, long size, KmFlags flags) =>
+        IsTooLarge(system, size, flags) ? null : Large(system, size, flags);
 
     /// <summary>The limits of kmem_alloc: warns, and says whether the size is refused.</summary>
     private static bool IsTooLarge(KmemSystem system, long size, KmFlags flags)

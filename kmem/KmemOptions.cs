@@ -68,7 +68,7 @@ public sealed class KmemOptions
     /// Sizes up to 8 KiB never are. 0: no warnings. Default 64 KiB.</summary>
     public long AllocWarnBytes { get; init; } = 64 << 10;
 
-    /// <summary>kmem_alloc of more bytes than this gives null, whatever the flags (spl_kmem_alloc_max). 8 KiB at least; default a
+    /// <summary>kmem_alloc of more bytes than this gives null, whatever the flags (spl_kmem_alloc_max). 16 KiB at least; default a
     /// quarter of the largest contiguous block, 1 MiB. vmem_alloc knows no such limit.</summary>
     public long AllocMaxBytes { get; init; } = (long)MemoryNode.MaxPages * ArenaMapping.PageSize / 4;
 

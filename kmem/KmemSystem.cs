@@ -195,7 +195,7 @@ public sealed class KmemSystem
         ArgumentOutOfRangeException.ThrowIfNegative(options.AllocWarnBytes);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.AllocMaxBytes, KmallocCaches.MaxSize);
         options.Spl.Check();
-        if (options.Spl.SlabLife && (options.Poison || options.SlabDebug.Watches(~SlabDebugFlags.None)))
+        if (options.Spl.SlabLife && (options.Poison || !options.SlabDebug.IsNone))
         {
             throw new ArgumentException("Spl.SlabLife keeps free objects constructed, and slab debugging writes to them: one of the two", nameof(options));
         }
@@ -258,7 +258,7 @@ public sealed class KmemSystem
     }
 
     /// <summary>Frees an allocation of pages, contiguous or mapped in the window.</summary>
-    internal void FreePages(int page, int pages)
+    internal void FreePages(int page, int pages, int described = int.MaxValue)
     {
         if (page >= Mapping.WindowStart)
         {
@@ -266,7 +266,7 @@ public sealed class KmemSystem
         }
         else
         {
-            Pages.Free(page, pages);
+            Pages.Free(page, pages, described);
         }
     }
 }

@@ -76,11 +76,52 @@ internal sealed class MemoryNode(PageDesc[] pages, int start, int count, Waterma
         return page;
     }
 
-    /// <summary>Gives pages back.</summary>
-    internal void Free(int page, int pageCount)
+    /// <summary>Takes several allocations of contiguous pages at once, as long as <paramref name="mark"/> pages stay free.</summary>
+    /// <param name="into">Where the first page of each goes.</param>
+    /// <param name="pageCount">Pages of each.</param>
+    /// <param name="mark">Pages that must stay free: min at least.</param>
+    /// <returns>How many there are.</returns>
+    internal int TryAlloc(Span<int> into, int pageCount, int mark)
+    {
+        int n = 0;
+        _lock.Enter();
+        while (n < into.Length && _buddy.FreePages - pageCount >= mark)
+        {
+            int page = _buddy.Alloc(pageCount);
+            if (page < 0)
+            {
+                break;
+            }
+
+            into[n++] = page;
+        }
+
+        LowestFree = Math.Min(LowestFree, _buddy.FreePages);
+        _lock.Exit();
+        return n;
+    }
+
+    /// <summary>Gives slabs back.</summary>
+    /// <param name="heads">Their first pages, whose descriptors say how many there are.</param>
+    /// <param name="described">As for <see cref="BuddyAllocator.Free"/>.</param>
+    internal void Free(ReadOnlySpan<int> heads, int described)
     {
         _lock.Enter();
-        _buddy.Free(page, pageCount);
+        foreach (int head in heads)
+        {
+            int pageCount = pages[head].Pages;
+            _buddy.Free(head, pageCount, described);
+            FreedPages += pageCount;
+        }
+
+        _lock.Exit();
+    }
+
+    /// <summary>Gives pages back.</summary>
+    internal void Free(int page, int pageCount, int described)
+    {
+        _lock.Enter();
+        _buddy.Free(page, pageCount, described);
         FreedPages += pageCount;
         _lock.Exit();
     }

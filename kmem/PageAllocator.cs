@@ -196,14 +196,29 @@ internal sealed unsafe class PageAllocator
     }
 
     /// <summary>Gives pages back and wakes those who wait for memory.</summary>
-    internal void Free(int page, int pages)
+    internal void Free(int page, int pages, int described = int.MaxValue)
     {
         if (_system.Options.Poison)
         {
             Poison.FillFree(Mapping.Address(page), (long)pages << ArenaMapping.PageShift);
         }
 
-        _nodes[NodeOf(page)].Free(page, pages);
+        _nodes[NodeOf(page)].Free(page, pages, described);
+        Signal();
+    }
+
+    /// <summary>Gives slabs of one node back, by their first pages, and wakes those who wait for memory.</summary>
+    internal void Free(int node, ReadOnlySpan<int> heads, int described)
+    {
+        if (_system.Options.Poison)
+        {
+            foreach (int head in heads)
+            {
+                Poison.FillFree(Mapping.Address(head), (long)Mapping.Pages[head].Pages << ArenaMapping.PageShift);
+            }
+        }
+
+        _nodes[node].Free(heads, described);
         Signal();
     }
 

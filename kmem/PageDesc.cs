@@ -27,10 +27,11 @@ internal struct PageDesc
     /// <summary>Previous page of the list, or -1.</summary>
     internal int Prev;
 
-    /// <summary>Slab: first page of the slab.</summary>
+    /// <summary>Slab, in pages in which an object begins: first page of the slab.</summary>
     internal int Head;
 
-    /// <summary>Slab: whose it is, with node and tag (<see cref="SlabEngine.OwnerOf"/>); 0 for every other page.</summary>
+    /// <summary>Slab, in pages in which an object begins: whose it is, with node and tag (<see cref="SlabEngine.OwnerOf"/>); 0 for every
+    /// other page.</summary>
     internal int Owner;
 
     /// <summary>Slab, Large: pages of the whole allocation.</summary>

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace ZfsLite.Kmem;
 
 /// <summary>A list of slabs, linked through the descriptors of their first pages. Not locked: its owner's lock guards it.</summary>
@@ -12,66 +14,38 @@ internal struct SlabList(PageDesc[] pages)
     /// <summary>Slabs in the list.</summary>
     internal int Count;
 
-    internal void AddHead(int slab)
-    {
-        ref PageDesc d = ref pages[slab];
-        d.Listed = true;
-        d.Prev = -1;
-        d.Next = Head;
-        if (Head >= 0)
-        {
-            pages[Head].Prev = slab;
-        }
-        else
-        {
-            Tail = slab;
-        }
+    /// <summary>Puts a slab first.</summary>
+    internal void AddHead(int slab) => Insert(slab, -1, Head);
 
-        Head = slab;
-        Count++;
-    }
+    /// <summary>Puts a slab last.</summary>
+    internal void AddTail(int slab) => Insert(slab, Tail, -1);
 
-    internal void AddTail(int slab)
-    {
-        ref PageDesc d = ref pages[slab];
-        d.Listed = true;
-        d.Next = -1;
-        d.Prev = Tail;
-        if (Tail >= 0)
-        {
-            pages[Tail].Next = slab;
-        }
-        else
-        {
-            Head = slab;
-        }
-
-        Tail = slab;
-        Count++;
-    }
-
+    /// <summary>Takes a slab out.</summary>
     internal void Remove(int slab)
     {
         ref PageDesc d = ref pages[slab];
-        if (d.Prev >= 0)
-        {
-            pages[d.Prev].Next = d.Next;
-        }
-        else
-        {
-            Head = d.Next;
-        }
-
-        if (d.Next >= 0)
-        {
-            pages[d.Next].Prev = d.Prev;
-        }
-        else
-        {
-            Tail = d.Prev;
-        }
-
+        NextOf(d.Prev) = d.Next;
+        PrevOf(d.Next) = d.Prev;
         d.Listed = false;
         Count--;
     }
+
+    private void Insert(int slab, int prev, int next)
+    {
+        ref PageDesc d = ref pages[slab];
+        d.Listed = true;
+        d.Prev = prev;
+        d.Next = next;
+        NextOf(prev) = slab;
+        PrevOf(next) = slab;
+        Count++;
+    }
+
+    /// <summary>What names the slab after this one; -1: the first slab.</summary>
+    [UnscopedRef]
+    private ref int NextOf(int slab) => ref slab < 0 ? ref Head : ref pages[slab].Next;
+
+    /// <summary>What names the slab before this one; -1: the last slab.</summary>
+    [UnscopedRef]
+    private ref int PrevOf(int slab) => ref slab < 0 ? ref Tail : ref pages[slab].Prev;
 }

@@ -7,7 +7,7 @@ namespace ZfsLite.Kmem;
 /// <para>
 /// Slabs. A bitmap per slab says which objects are free (in the page descriptor up to 64, beside it above), so a free object is
 /// never touched, and objects of a power of two are naturally aligned and cost nothing extra. An empty slab goes back to the
-/// page allocator at once, but for <see cref="MinPartial"/> of them on each node.
+/// page allocator at once, but for <see cref="MinPartial"/> of them on each node. A cache that grows fast takes several slabs at a time.
 /// </para>
 /// <para>
 /// Queues. In front, one per virtual CPU (<see cref="Magazine"/>). When it runs empty it takes a batch of the hottest objects of the
@@ -36,6 +36,7 @@ namespace ZfsLite.Kmem;
 internal sealed unsafe class SlubqEngine : SlabEngine
 {
     private const int SharedBatches = 10;
+    private const int GrowthShare = 4;
 
     private readonly SlabGeometry _geometry;
     private readonly SlubqNode[] _nodes;
@@ -127,6 +128,11 @@ internal sealed unsafe class SlubqEngine : SlabEngine
         {
             // Objects of a tagged slab come one at a time, and go to the caller at once.
             got = node.Take(magazine.Objects, want, Entitled(Kthread.Current));
+        }
+
+        if (got == 0)
+        {
+            got = AddSlabs(node, magazine.Objects, want);
         }
 
         if (got == 0)
@@ -391,15 +397,50 @@ internal sealed unsafe class SlubqEngine : SlabEngine
         return head;
     }
 
+    /// <summary>
+    /// A cache that grows fast, while there is plenty of memory: the slabs for a whole batch at once. No more than a quarter of those it has,
+    /// so that one which is hardly used takes no page too many.
+    /// </summary>
+    /// <returns>Objects taken; 0: one slab at a time, please (<see cref="Grow"/>).</returns>
+    private int AddSlabs(SlubqNode node, byte** into, int want)
+    {
+        int objects = _geometry.ObjectsIn(_geometry.Pages);
+        int slabs = (int)Math.Min(Math.Min((want + objects - 1) / objects, SlubqNode.SlabBatch), node.Slabs / GrowthShare);
+        if (slabs < 2 || (Flags & KmemCacheFlags.Vmem) != 0)
+        {
+            return 0;
+        }
+
+        Span<int> heads = stackalloc int[SlubqNode.SlabBatch];
+        MemoryNode memory = System.Pages.Nodes[node.Index];
+        slabs = memory.TryAlloc(heads[..slabs], _geometry.Pages, memory.Marks.High);
+        if (slabs == 0)
+        {
+            return 0;
+        }
+
+        heads = heads[..slabs];
+        foreach (int head in heads)
+        {
+            Junk(head, _geometry.Pages);
+        }
+
+        return node.Add(heads, _geometry.Pages, objects, into, want);
+    }
+
     private byte* AddSlab(int head, int pages, Kthread self)
+    {
+        Junk(head, pages);
+        int node = head >= System.Mapping.WindowStart ? System.Pages.NodeOfCpu(self.Cpu) : System.Pages.NodeOf(head);
+        return _nodes[node].Add(head, pages, _geometry.ObjectsIn(pages));
+    }
+
+    private void Junk(int head, int pages)
     {
         if (JunksNewSlabs)
         {
             Poison.FillFree(System.Mapping.Address(head), (long)pages << ArenaMapping.PageShift);
         }
-
-        int node = head >= System.Mapping.WindowStart ? System.Pages.NodeOfCpu(self.Cpu) : System.Pages.NodeOf(head);
-        return _nodes[node].Add(head, pages, _geometry.ObjectsIn(pages));
     }
 
     private bool PutShared(SlubqQueue shared, byte** objects, int count)

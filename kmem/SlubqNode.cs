@@ -10,13 +10,21 @@ namespace ZfsLite.Kmem;
 /// </summary>
 internal sealed unsafe class SlubqNode
 {
+    /// <summary>Slabs that come and go at once.</summary>
+    internal const int SlabBatch = 16;
+
     private const int BitsPerWord = 64;
 
     private readonly KmemSystem _system;
     private readonly SlubqEngine _engine;
     private readonly MemoryNode _memory;
     private readonly PageDesc[] _pages;
-    private readonly int _stride;
+    private readonly byte* _base;
+    private readonly uint _stride;
+    private readonly ulong _reciprocal;
+
+    /// <summary>Pages of a slab, from the first, whose descriptors name it: those in which an object begins.</summary>
+    private readonly int _described;
     private readonly Kmutex _lock = new("kmem_cache");
     private SlabList _partial;
     private SlabList _reserve;
@@ -34,7 +42,10 @@ internal sealed unsafe class SlubqNode
         _system = system;
         _engine = engine;
         _pages = system.Mapping.Pages;
-        _stride = engine.Stride;
+        _base = system.Mapping.Base;
+        _stride = (uint)engine.Stride;
+        _described = engine.Stride >= SlabGeometry.BigObject ? 1 : int.MaxValue;
+        _reciprocal = (ulong.MaxValue / _stride) + 1;
         _memory = system.Pages.Nodes[index];
         _partial = new SlabList(_pages);
         _reserve = new SlabList(_pages);
@@ -114,12 +125,53 @@ internal sealed unsafe class SlubqNode
         }
     }
 
+    /// <summary>Slabs, a guess.</summary>
+    internal long Slabs => _slabTotal;
+
     /// <summary>Adds a slab of new pages and takes an object from it.</summary>
     internal byte* Add(int head, int pages, int objects)
     {
+        byte* obj;
+        _ = Add([head], pages, objects, &obj, 1);
+        return obj;
+    }
+
+    /// <summary>Adds slabs of new pages and takes objects from them.</summary>
+    /// <returns>How many, one at least.</returns>
+    internal int Add(ReadOnlySpan<int> heads, int pages, int objects, byte** into, int max)
+    {
+        foreach (int head in heads)
+        {
+            Cut(head, pages, objects);
+        }
+
+        int n = 0;
+        _lock.Enter();
+        _slabTotal += heads.Length;
+        _slabMax = Math.Max(_slabMax, _slabTotal);
+        _objectTotal += (long)heads.Length * objects;
+        _bytes += ((long)heads.Length * pages) << ArenaMapping.PageShift;
+        _emptySlabs += heads.Length;
+        foreach (int head in heads)
+        {
+            ref SlabList list = ref ListOf(ref _pages[head]);
+            list.AddHead(head);
+            for (int i = 0; i < objects && n < max; i++)
+            {
+                into[n++] = TakeObject(ref list);
+            }
+        }
+
+        _lock.Exit();
+        return n;
+    }
+
+    /// <summary>Makes a slab of pages, with all its objects free.</summary>
+    private void Cut(int head, int pages, int objects)
+    {
         bool reserve = _pages[head].Reserve;
         int owner = _engine.OwnerOf(Index, reserve);
-        for (int i = head; i < head + pages; i++)
+        for (int i = head; i < head + Math.Min(pages, _described); i++)
         {
             ref PageDesc p = ref _pages[i];
             p.Kind = PageKind.Slab;
@@ -133,45 +185,40 @@ internal sealed unsafe class SlubqNode
         slab.InUse = 0;
         slab.Listed = false;
         SetFree(head, objects);
-
-        _lock.Enter();
-        _slabTotal++;
-        _slabMax = Math.Max(_slabMax, _slabTotal);
-        _objectTotal += objects;
-        _bytes += (long)pages << ArenaMapping.PageShift;
-        _emptySlabs++;
-        ref SlabList list = ref ListOf(ref slab);
-        list.AddHead(head);
-        byte* obj = TakeObject(ref list);
-        _lock.Exit();
-        return obj;
     }
 
     /// <summary>Gives empty slabs, which are at the tails of the lists, back until <paramref name="keep"/> are left.</summary>
     /// <returns>Pages given back.</returns>
     internal int FreeEmpty(int keep)
     {
+        Span<int> heads = stackalloc int[SlabBatch];
         int freed = 0;
-        while (true)
+        int count;
+        do
         {
-            _lock.Enter();
-            int head = _emptySlabs <= keep ? -1 : EmptyTail();
-            if (head < 0)
+            count = UnlinkEmpty(heads, keep);
+            int inArena = 0;
+            for (int i = 0; i < count; i++)
             {
-                _lock.Exit();
-                return freed;
+                int pages = _pages[heads[i]].Pages;
+                freed += pages;
+                if (heads[i] >= _system.Mapping.WindowStart)
+                {
+                    _system.Vmalloc.Free(heads[i], pages);
+                }
+                else
+                {
+                    heads[inArena++] = heads[i];
+                }
             }
 
-            ListOf(ref _pages[head]).Remove(head);
-            int pages = _pages[head].Pages;
-            _emptySlabs--;
-            _slabTotal--;
-            _objectTotal -= _pages[head].Objects;
-            _bytes -= (long)pages << ArenaMapping.PageShift;
-            _lock.Exit();
-            _system.FreePages(head, pages);
-            freed += pages;
+            if (inArena > 0)
+            {
+                _system.Pages.Free(Index, heads[..inArena], _described);
+            }
         }
+        while (count == heads.Length);
+        return freed;
     }
 
     /// <summary>Adds the figures to those of other nodes.</summary>
@@ -199,6 +246,31 @@ internal sealed unsafe class SlubqNode
         return stats;
     }
 
+    private int UnlinkEmpty(Span<int> heads, int keep)
+    {
+        int count = 0;
+        _lock.Enter();
+        while (count < heads.Length && _emptySlabs > keep)
+        {
+            int head = EmptyTail();
+            if (head < 0)
+            {
+                break;
+            }
+
+            ref PageDesc slab = ref _pages[head];
+            ListOf(ref slab).Remove(head);
+            _emptySlabs--;
+            _slabTotal--;
+            _objectTotal -= slab.Objects;
+            _bytes -= (long)slab.Pages << ArenaMapping.PageShift;
+            heads[count++] = head;
+        }
+
+        _lock.Exit();
+        return count;
+    }
+
     private ref SlabList ListOf(ref PageDesc slab) => ref slab.Reserve ? ref _reserve : ref _partial;
 
     private int EmptyTail()
@@ -223,7 +295,7 @@ internal sealed unsafe class SlubqNode
             _reserve.Remove(head);
             ref PageDesc slab = ref _pages[head];
             slab.Reserve = false;
-            for (int i = head; i < head + slab.Pages; i++)
+            for (int i = head; i < head + Math.Min(slab.Pages, _described); i++)
             {
                 _pages[i].Owner = owner;
             }
@@ -257,17 +329,19 @@ internal sealed unsafe class SlubqNode
             list.Remove(head);
         }
 
-        return _system.Mapping.Address(head) + ((long)index * _stride);
+        return AddressOf(head) + ((long)index * _stride);
     }
 
     /// <summary>Gives an object back to its slab. The lock is held.</summary>
     private void PutObject(byte* obj)
     {
-        int head = _pages[_system.Mapping.IndexOf(obj)].Head;
+        int head = _pages[(obj - _base) >> ArenaMapping.PageShift].Head;
         ref PageDesc slab = ref _pages[head];
-        uint offset = (uint)(obj - _system.Mapping.Address(head));
-        int index = (int)(offset / (uint)_stride);
-        if ((uint)index * (uint)_stride != offset || index >= slab.Objects || !PutBit(head, ref slab, index))
+        uint offset = (uint)(obj - AddressOf(head));
+
+        // The quotient without a division: exact for 32 bits each.
+        int index = (int)Math.BigMul(_reciprocal, offset, out _);
+        if ((uint)index * _stride != offset || index >= slab.Objects || !PutBit(head, ref slab, index))
         {
             _lock.Exit();
             throw new InvalidOperationException($"cache {_engine.Name}: 0x{(ulong)obj:x} is no object, or is freed twice");
@@ -292,6 +366,8 @@ internal sealed unsafe class SlubqNode
             list.AddHead(head);
         }
     }
+
+    private byte* AddressOf(int page) => _base + ((long)page << ArenaMapping.PageShift);
 
     private void SetFree(int head, int objects)
     {

@@ -21,11 +21,13 @@ public sealed class RecursiveTxTests
         Assert.StartsWith("writer", edge.From.Name, StringComparison.Ordinal);
         Assert.NotEmpty(edge.From.HeldTxgs);
         Assert.True(edge.From.Marks.HasFlag(ThreadFlags.InReclaim));
-        foreach (string frame in (string[])["WriteThrottle", "DmuTx.Assign", "MiniZnodeCache.Inactivate", "ShrinkerRegistry", "PageAllocator", "KmemAllocator.", "RecursiveTx.Write"])
+        foreach (string frame in (string[])["WriteThrottle", "DmuTx.Assign", "MiniZnodeCache.Inactivate", "ShrinkerRegistry", "PageAllocator", "RecursiveTx.Write"])
         {
             Assert.Contains(frame, edge.From.Stack, StringComparison.Ordinal);
         }
 
+        // The data of a record, or what it is described with: the schedule decides which of them is one too many.
+        Assert.Matches(@"KmemAllocator\.Large|KmemCache\.AllocSlow", edge.From.Stack);
         Assert.Contains("txg_quiesce", report.Victims.Select(static v => v.Name));
         Assert.Single(XDocument.Parse(report.ToSvg()).Descendants(), static e => (string?)e.Attribute("class") == "cedge");
     }

@@ -80,6 +80,53 @@ public sealed unsafe class SlubqQueueTests
         cache.Destroy();
     }, KmemWorld.Options(engine: SlabEngineKind.Slubq));
 
+    [Theory]
+    [InlineData(4096)]
+    [InlineData(512)]
+    [InlineData(10_000)]
+    public void A_cache_that_grows_takes_the_slabs_of_a_batch_at_once_and_never_a_quarter_too_many(int size) => KmemWorld.Run(
+        system =>
+        {
+            KmemCache cache = KmemCache.Create("growing", size);
+            int perSlab = ((SlubqEngine)cache.Engine).Geometry.ObjectsIn(((SlubqEngine)cache.Engine).Geometry.Pages);
+            var got = new nint[100 * perSlab];
+            long refills = 0;
+            for (int i = 0; i < got.Length; i++)
+            {
+                got[i] = (nint)cache.Alloc(KmFlags.Sleep);
+                long needed = (i / perSlab) + 1;
+                Assert.InRange(cache.Statistics().SlabsTotal, needed, needed + (needed / 4));
+                refills = i == got.Length / 2 ? cache.Hits().SlowAllocs : refills;
+            }
+
+            // A batch, then what is left of its last slab.
+            Assert.InRange(cache.Hits().SlowAllocs - refills, 1, (2 * (got.Length / 2 / cache.BatchSize)) + 2);
+            Assert.Equal(got.Length, got.Distinct().Count());
+            FreeAll(cache, got);
+            cache.Reap();
+            Assert.Equal(0, cache.Statistics().SlabsTotal);
+            cache.Destroy();
+        },
+        KmemWorld.Options(engine: SlabEngineKind.Slubq, arena: 64 * KmemWorld.MiB));
+
+    [Fact]
+    public void With_memory_below_high_a_cache_grows_by_single_slabs() => KmemWorld.Run(
+        static system =>
+        {
+            KmemCache cache = KmemCache.Create("short", 4096);
+            nint[] got = Many(cache, 48);
+            cache.Reap();
+            var hoard = new PageHoard();
+            hoard.FillTo(system, system.Watermarks.High);
+            nint[] more = Many(cache, 7);
+            Assert.Equal(got.Length + more.Length, cache.Statistics().SlabsTotal);
+            hoard.Drop(system);
+            FreeAll(cache, more);
+            FreeAll(cache, got);
+            cache.Destroy();
+        },
+        KmemWorld.Options(engine: SlabEngineKind.Slubq, arena: 64 * KmemWorld.MiB));
+
     [Fact]
     public void Reclaim_takes_empty_slabs_first_then_alien_then_shared_queues_then_those_of_the_cpus() => KmemWorld.Run(
         static system =>

@@ -68,7 +68,7 @@ public sealed unsafe partial class SplatKmem
 
     /// <summary>Bytes that allocations of this size have out: those of a kmalloc cache, or those taken straight from pages.</summary>
     private static long BytesOut(KmemSystem system, long size) =>
-        size <= KmallocCaches.MaxNotedSize ? system.Kmalloc.For(size).Statistics().ObjectsAllocated * size : system.LargeBytes;
+        size <= KmallocCaches.MaxSize ? system.Kmalloc.For(size).Statistics().ObjectsAllocated * size : system.LargeBytes;
 
     private delegate byte* Allocate(long size, KmFlags flags);
 
