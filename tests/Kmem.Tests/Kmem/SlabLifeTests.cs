@@ -42,11 +42,22 @@ public sealed unsafe class SlabLifeTests
         Assert.Equal(counts.Constructed, counts.Destructed);
     });
 
-    [Fact]
-    public void Poison_is_refused()
+    [Theory]
+    [InlineData(true, "-")]
+    [InlineData(false, "F")]
+    [InlineData(false, "L,dnode_t")]
+    public void Poison_and_slab_debugging_are_refused(bool poison, string debug)
     {
-        var options = new KmemOptions { ArenaBytes = 16 << 20, Poison = true, LockArena = false, Spl = new SplEngineOptions { SlabLife = true } };
-        _ = Assert.Throws<ArgumentException>(() => KmemSystem.Init(options));
+        var options = new KmemOptions
+        {
+            ArenaBytes = 16 << 20,
+            Poison = poison,
+            SlabDebug = SlabDebugSpec.Parse(debug),
+            LockArena = false,
+            Spl = new SplEngineOptions { SlabLife = true },
+        };
+        ArgumentException refusal = Assert.Throws<ArgumentException>(() => KmemSystem.Init(options));
+        Assert.Contains("SlabLife", refusal.Message, StringComparison.Ordinal);
     }
 
     private static void Run(SplExpire expire, KmemCacheFlags flags, Action<KmemCache, Counts> body) => KmemWorld.Run(
