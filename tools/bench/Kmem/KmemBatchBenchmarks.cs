@@ -10,48 +10,28 @@ namespace ZfsLite.Bench.Kmem;
 [GenericTypeArguments(typeof(GlibcAllocator), typeof(nint))]
 [GenericTypeArguments(typeof(NativeMemoryAllocator), typeof(nint))]
 [GenericTypeArguments(typeof(ArrayPoolAllocator), typeof(byte[]))]
-public class KmemBatchBenchmarks<TAllocator, T>
+public class KmemBatchBenchmarks<TAllocator, T> : AllocatorBenchmarks<TAllocator, T>
     where TAllocator : struct, IBenchAllocator<T>
 {
     private const int Objects = 1000;
 
     private readonly T[] _live = new T[Objects];
-    private TAllocator _allocator;
-
-    /// <summary>Bytes of an object.</summary>
-    [ParamsSource(nameof(Sizes))]
-    public int Size { get; set; }
-
-    /// <summary>Sizes of this run.</summary>
-    public IEnumerable<int> Sizes => BenchSizes.All;
-
-    /// <summary>Sets up.</summary>
-    [GlobalSetup]
-    public void Setup()
-    {
-        var allocator = default(TAllocator);
-        allocator.Open(Size);
-        _allocator = allocator;
-    }
-
-    /// <summary>Ends.</summary>
-    [GlobalCleanup]
-    public void Cleanup() => _allocator.Close();
 
     /// <summary>A batch.</summary>
     [Benchmark(OperationsPerInvoke = Objects)]
     public void Batch()
     {
+        TAllocator allocator = Allocator;
         int size = Size;
         T[] live = _live;
         for (int i = 0; i < live.Length; i++)
         {
-            live[i] = _allocator.Alloc(size);
+            live[i] = allocator.Alloc(size);
         }
 
         for (int i = 0; i < live.Length; i++)
         {
-            _allocator.Free(live[i], size);
+            allocator.Free(live[i], size);
         }
     }
 }

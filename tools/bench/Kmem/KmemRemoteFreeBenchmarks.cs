@@ -12,7 +12,7 @@ namespace ZfsLite.Bench.Kmem;
 [GenericTypeArguments(typeof(NativeMemoryAllocator), typeof(nint))]
 [GenericTypeArguments(typeof(ArrayPoolAllocator), typeof(byte[]))]
 [GenericTypeArguments(typeof(IdleAllocator), typeof(nint))]
-public class KmemRemoteFreeBenchmarks<TAllocator, T>
+public class KmemRemoteFreeBenchmarks<TAllocator, T> : AllocatorBenchmarks<TAllocator, T>
     where TAllocator : struct, IBenchAllocator<T>
 {
     private const int Objects = 131_072;
@@ -25,33 +25,10 @@ public class KmemRemoteFreeBenchmarks<TAllocator, T>
 
     private readonly T[] _ring = new T[Ring];
     private readonly int[] _counters = new int[64];
-    private TAllocator _allocator;
     private BenchThreads _threads = null!;
 
-    /// <summary>Bytes of an object.</summary>
-    [ParamsSource(nameof(Sizes))]
-    public int Size { get; set; }
-
-    /// <summary>Sizes of this run.</summary>
-    public IEnumerable<int> Sizes => BenchSizes.Few;
-
-    /// <summary>Sets up.</summary>
-    [GlobalSetup]
-    public void Setup()
-    {
-        var allocator = default(TAllocator);
-        allocator.Open(Size);
-        _allocator = allocator;
-        _threads = new BenchThreads(2, Work);
-    }
-
-    /// <summary>Ends.</summary>
-    [GlobalCleanup]
-    public void Cleanup()
-    {
-        _threads.Dispose();
-        _allocator.Close();
-    }
+    /// <inheritdoc/>
+    protected override IEnumerable<int> SizesOfRun => BenchSizes.Few;
 
     /// <summary>Producer and consumer.</summary>
     [Benchmark(OperationsPerInvoke = Objects)]
@@ -60,6 +37,12 @@ public class KmemRemoteFreeBenchmarks<TAllocator, T>
         _counters[Put] = _counters[Taken] = 0;
         _threads.RunAll();
     }
+
+    /// <inheritdoc/>
+    protected override void Begin() => _threads = new BenchThreads(2, Work);
+
+    /// <inheritdoc/>
+    protected override void End() => _threads.Dispose();
 
     private void Work(int thread)
     {
@@ -75,7 +58,7 @@ public class KmemRemoteFreeBenchmarks<TAllocator, T>
 
     private void Produce()
     {
-        TAllocator allocator = _allocator;
+        TAllocator allocator = Allocator;
         int size = Size;
         T[] ring = _ring;
         for (int i = 0; i < Objects; i += Handful)
@@ -92,7 +75,7 @@ public class KmemRemoteFreeBenchmarks<TAllocator, T>
 
     private void Consume()
     {
-        TAllocator allocator = _allocator;
+        TAllocator allocator = Allocator;
         int size = Size;
         T[] ring = _ring;
         for (int i = 0; i < Objects; i += Handful)

@@ -42,7 +42,7 @@ internal sealed class KmemReport
         Section("A pair: an allocation and its free, in a loop");
         Table("KmemPair", "Pair", 0);
         Section("A pair, each call in a method of its own");
-        Table("KmemApart", "Pair", 0);
+        Table("KmemPair", "Apart", 0);
         Section("1,000 allocations, then 1,000 frees; per object");
         Table("KmemBatch", "Batch", 0);
         foreach (int threads in _cells.Select(static c => c.Threads).Distinct().Where(static t => t > 0).Order())
@@ -80,19 +80,19 @@ internal sealed class KmemReport
         Section("Aims");
         Line("| aim | allowed | worst figure of this run | |");
         Line("|---|---|---|---|");
-        foreach ((string type, string how) in new[] { ("KmemPair", "in a loop"), ("KmemApart", "each call in a method of its own") })
+        foreach ((string method, string how) in new[] { ("Pair", "in a loop"), ("Apart", "each call in a method of its own") })
         {
             foreach (string allocator in new[] { Cache, Kmalloc })
             {
                 AimAtMost($"{Title(allocator)}, a pair {how}, to mimalloc's, up to 16 KiB", 1, BenchSizes.All.Where(static s => s <= AimSizeMax)
-                    .Select(s => (Bytes(s), Median(type, "Pair", allocator, s, 0) / Median(type, "Pair", Peer, s, 0))));
+                    .Select(s => (Bytes(s), Median("KmemPair", method, allocator, s, 0) / Median("KmemPair", method, Peer, s, 0))));
             }
         }
 
         foreach (string allocator in new[] { Cache, Kmalloc })
         {
             AimAtMost($"{Title(allocator)}, freed by another thread, to a local pair", 3, BenchSizes.Few
-                .Select(s => (Bytes(s), Median("KmemRemoteFree", "Handed", allocator, s, 0) / Median("KmemApart", "Pair", allocator, s, 0))));
+                .Select(s => (Bytes(s), Median("KmemRemoteFree", "Handed", allocator, s, 0) / Median("KmemPair", "Apart", allocator, s, 0))));
             AimAtLeast($"{Title(allocator)}, 2 threads, to the throughput of one", 1.8, _cells.Where(c => c.Type == "KmemThread" && c.Allocator == allocator && c.Threads == 2)
                 .Select(c => (Bytes(c.Size), Median("KmemThread", "PairsByThreads", allocator, c.Size, 1) / c.Ns)));
         }

@@ -17,7 +17,6 @@ internal static class KmemTable
     private static readonly Type[] s_timed =
     [
         typeof(KmemPairBenchmarks<,>),
-        typeof(KmemApartBenchmarks<,>),
         typeof(KmemBatchBenchmarks<,>),
         typeof(KmemThreadBenchmarks<,>),
         typeof(KmemRemoteFreeBenchmarks<,>),

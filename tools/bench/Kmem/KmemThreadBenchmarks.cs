@@ -10,48 +10,34 @@ namespace ZfsLite.Bench.Kmem;
 [GenericTypeArguments(typeof(GlibcAllocator), typeof(nint))]
 [GenericTypeArguments(typeof(NativeMemoryAllocator), typeof(nint))]
 [GenericTypeArguments(typeof(ArrayPoolAllocator), typeof(byte[]))]
-public class KmemThreadBenchmarks<TAllocator, T>
+public class KmemThreadBenchmarks<TAllocator, T> : AllocatorBenchmarks<TAllocator, T>
     where TAllocator : struct, IBenchAllocator<T>
 {
     private const int Pairs = 200_000;
 
-    private TAllocator _allocator;
     private BenchThreads _threads = null!;
 
-    /// <summary>Bytes of an object.</summary>
-    [Params(64, 4096)]
-    public int Size { get; set; }
+    /// <inheritdoc/>
+    protected override IEnumerable<int> SizesOfRun => [64, 4096];
 
     /// <summary>Threads.</summary>
     [Params(1, 2, 4)]
     public int Threads { get; set; }
 
-    /// <summary>Sets up.</summary>
-    [GlobalSetup]
-    public void Setup()
-    {
-        var allocator = default(TAllocator);
-        allocator.Open(Size);
-        _allocator = allocator;
-        _threads = new BenchThreads(Threads, _ => Work());
-    }
-
-    /// <summary>Ends.</summary>
-    [GlobalCleanup]
-    public void Cleanup()
-    {
-        _threads.Dispose();
-        _allocator.Close();
-    }
-
     /// <summary>All threads do their share of the pairs.</summary>
     [Benchmark(OperationsPerInvoke = Pairs)]
     public void PairsByThreads() => _threads.RunAll();
 
+    /// <inheritdoc/>
+    protected override void Begin() => _threads = new BenchThreads(Threads, _ => Work());
+
+    /// <inheritdoc/>
+    protected override void End() => _threads.Dispose();
+
     private void Work()
     {
         int size = Size;
-        TAllocator allocator = _allocator;
+        TAllocator allocator = Allocator;
         for (int i = Pairs / Threads; i > 0; i--)
         {
             allocator.Free(allocator.Alloc(size), size);
