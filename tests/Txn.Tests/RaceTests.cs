@@ -68,7 +68,7 @@ public class RaceTests
     [SimFact]
     public void Nor_does_a_mark_give_memory_to_who_is_waited_for_and_does_not_ask_for_the_reserve()
     {
-        RaceResult result = RaceRunner.Search(new RaceOptions { Scenario = "held-lock", Reserve = false }, 300, out _);
+        RaceResult result = RaceRunner.Search(new RaceOptions { Scenario = "held-lock", Reserve = false }, 40, out _);
         Assert.False(result.Completed);
         Assert.Null(result.Deadlock);
         Assert.Contains("out of memory", result.Failure, StringComparison.Ordinal);

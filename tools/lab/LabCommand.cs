@@ -92,14 +92,7 @@ internal static class LabCommand
             return ExitUsage;
         }
 
-        ScenarioResult result = ScenarioRunner.Run(options);
-        int tried = 1;
-        while (result.Completed && tried < runs)
-        {
-            result = ScenarioRunner.Run(options with { Seed = options.Seed + (ulong)tried });
-            tried++;
-        }
-
+        ScenarioResult result = ScenarioRunner.Search(options, runs, out int tried);
         string? svg = result.Deadlock is null ? null : parsed.GetValue(s_svg) ?? $"recursive-tx-{Name(options.Policy)}-{result.Options.Seed}.svg";
         if (svg is not null)
         {

@@ -27,9 +27,13 @@ internal sealed unsafe class Race
 
     private const int Readers = 3;
     private const int Writers = 3;
+
+    /// <summary>held-lock: so many that their transactions and data alone take what is above min, whatever the schedule.</summary>
+    private const int LockingWriters = 6;
+
     private const int ObjectBytes = 16000;
     private const int SmallObjectBytes = 1900;
-    private const int LockedBytes = 32 << 10;
+    private const int LockedBytes = 128 << 10;
     private const int HeldEach = 3;
     private const int SmallHeldEach = 60;
 
@@ -79,7 +83,7 @@ internal sealed unsafe class Race
             threads.Add(Kthread.Start($"reader-{i + 1}", () => Read(reader)));
         }
 
-        for (int i = 0; i < Writers; i++)
+        for (int i = 0; i < (_locks ? LockingWriters : Writers); i++)
         {
             int writer = i;
             threads.Add(Kthread.Start($"writer-{i + 1}", () => Write(writer)));

@@ -7,42 +7,32 @@ namespace ZfsLite.Lab;
 /// <summary>Runs the scenario on the back end of this process.</summary>
 internal static class ScenarioRunner
 {
-    private const long MaxSteps = 5_000_000;
-    private const long StuckNs = 1_000_000_000;
-
     /// <summary>Runs once.</summary>
     internal static ScenarioResult Run(ScenarioOptions options) => SplPlatform.IsSimulated ? RunSimulated(options) : RunReal(options);
 
-    /// <summary>
-    /// In the simulator. Whenever nobody can run and somebody has waited for a second, the graph is examined: nothing moves
-    /// meanwhile, so a cycle in it is a fact.
-    /// </summary>
+    /// <summary>Runs under one seed after the other until a run does not complete.</summary>
+    /// <param name="options">The first run's.</param>
+    /// <param name="runs">Runs at most.</param>
+    /// <param name="tried">Runs done.</param>
+    internal static ScenarioResult Search(ScenarioOptions options, int runs, out int tried) =>
+        LabRun.Search(options.Seed, runs, seed => Run(options with { Seed = seed }), static r => r.Completed, out tried);
+
     private static ScenarioResult RunSimulated(ScenarioOptions options)
     {
         var scenario = new RecursiveTx(options);
         KmemStats? memory = null;
-        DeadlockReport? report = null;
-        SimResult result = SimWorld.Run(
-            new SimOptions
-            {
-                Seed = options.Seed,
-                MaxSteps = MaxSteps,
-                OnIdle = static () => WaitGraph.AnyWaitOlderThan(StuckNs) && WaitGraph.Capture().ReportFrozen(StuckNs) is not null,
-                OnDeadlock = () => report = WaitGraph.Capture().ReportFrozen(),
-            },
-            () => memory = scenario.Run());
-        bool completed = result.Outcome == SimOutcome.Completed;
+        LabRun run = LabRun.Of(options.Seed, () => memory = scenario.Run());
         return new ScenarioResult
         {
             Options = options,
-            Completed = completed,
-            Deadlock = report,
-            Failure = completed || report is not null ? null : result.ToString(),
+            Completed = run.Completed,
+            Deadlock = run.Deadlock,
+            Failure = run.Failure,
             Counters = scenario.Counters,
             Memory = memory,
-            Steps = result.Steps,
-            TraceHash = result.TraceHash,
-            TimeNs = result.EndTimeNs,
+            Steps = run.Sim.Steps,
+            TraceHash = run.Sim.TraceHash,
+            TimeNs = run.Sim.EndTimeNs,
         };
     }
 
