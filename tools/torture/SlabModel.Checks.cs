@@ -217,7 +217,7 @@ internal sealed unsafe partial class SlabModel
         }
 
         Require(refusal is not null && refusal.Contains($"{live} live objects", StringComparison.Ordinal), $"a cache with {live} live objects is destroyed: {refusal}");
-        string[] named = [.. refusal!.Split("0x").Skip(1).Select(static part => string.Concat(part.TakeWhile(char.IsAsciiHexDigit)))];
+        string[] named = [.. refusal!.Split(" 0x").Skip(1).Select(static part => string.Concat(part.TakeWhile(char.IsAsciiHexDigit)))];
         bool isSpl = slot.Cache.Spl is not null;
         bool own = isSpl && slot.Cache.Engine.Caches.Count == 1;
         Require(!own || named.Length == Math.Min(live, 8), $"{live} live objects, {named.Length} named: {refusal}");
