@@ -42,8 +42,8 @@ internal sealed unsafe class Metaslab
     /// <summary>The space map is being read or written.</summary>
     internal bool Busy { get; set; }
 
-    /// <summary>A run here is taken and not committed yet: the bitmap must stay.</summary>
-    internal bool Pinned { get; set; }
+    /// <summary>Runs here that are taken and not committed yet: the bitmap must stay.</summary>
+    internal int Pins { get; set; }
 
     /// <summary>Why nothing can be allocated here; null if all is well.</summary>
     internal string? Damage { get; set; }

@@ -144,6 +144,9 @@ public sealed partial class Spa : ITxgHost
 
     internal Objset Mos { get; }
 
+    /// <summary>An intent log is being replayed: what was acknowledged must find room, and the log's own blocks are still taken.</summary>
+    internal bool InReplay { get; set; }
+
     /// <summary>Top-level vdevs by number; gaps are null.</summary>
     internal IReadOnlyList<Vdev?> VdevsById => _vdevsById;
 
@@ -173,7 +176,7 @@ public sealed partial class Spa : ITxgHost
             return Errno.EIO;
         }
 
-        long limit = TotalBytes - (netFree ? SlopBytes / 2 : SlopBytes);
+        long limit = TotalBytes - (netFree || InReplay ? SlopBytes / 2 : SlopBytes);
         long deferred = Allocator.DeferredBytes;
         long used = Allocator.AllocatedBytes + deferred + Katomic.Load(ref _pendingBytes);
         if (used + bytes <= limit)

@@ -242,7 +242,7 @@ public sealed partial class SpaAllocator
             foreach (Metaslab m in g?.Metaslabs ?? [])
             {
                 loaded += m.Core.IsLoaded ? 1 : 0;
-                if (m.Core.IsLoaded && !m.Busy && !m.Pinned && (oldest is null || m.LastUse < oldest.LastUse))
+                if (m.Core.IsLoaded && !m.Busy && m.Pins == 0 && (oldest is null || m.LastUse < oldest.LastUse))
                 {
                     oldest = m;
                 }

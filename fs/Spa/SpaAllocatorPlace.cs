@@ -15,7 +15,7 @@ public sealed partial class SpaAllocator
                 {
                     (MetaslabGroup g, Metaslab m, long start, long count) = Locate(dvas[j]);
                     m.Core.Cancel(start, count);
-                    m.Pinned = false;
+                    m.Pins--;
                     g.Allocated -= count << g.Vdev.Ashift;
                     dvas[j] = default;
                 }
@@ -28,7 +28,7 @@ public sealed partial class SpaAllocator
         {
             (_, Metaslab m, long start, long count) = Locate(dva);
             m.Core.Commit(start, count, txg);
-            m.Pinned = false;
+            m.Pins--;
             MarkDirty(m, txg);
         }
 
@@ -87,7 +87,7 @@ public sealed partial class SpaAllocator
             if (start >= 0)
             {
                 m.LastUse = ++_uses;
-                m.Pinned = true;
+                m.Pins++;
                 g.Allocated += units << g.Vdev.Ashift;
                 return start;
             }
@@ -262,6 +262,7 @@ public sealed partial class SpaAllocator
 
         g.Allocated += count << g.Vdev.Ashift;
         MarkDirty(m, txg);
+        Trim();
         return true;
     }
 

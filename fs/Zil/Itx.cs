@@ -21,5 +21,8 @@ internal unsafe struct Itx
     /// <summary>Bytes of memory, this head included.</summary>
     internal long Bytes;
 
+    /// <summary>Bytes of this record and those after it that go into one block of the log with it; 0: it alone.</summary>
+    internal long Together;
+
     internal static ZilRecord* RecordOf(Itx* itx) => (ZilRecord*)(itx + 1);
 }

@@ -55,15 +55,20 @@ internal static unsafe class ZilBlock
 
     /// <summary>
     /// Reads a block of the chain into <paramref name="block"/> (room for the pointer's logical size). False where the chain ends: the block
-    /// was never written, or not wholly, or does not belong to this chain.
+    /// was never written, or not wholly, or does not belong to this chain. Throws ZfsException (EIO) if the device does not give it.
     /// </summary>
     internal static bool TryRead(IReadOnlyList<Vdev?> vdevs, in Blkptr bp, byte* block, out int used, out Blkptr next)
     {
         used = 0;
         next = default;
-        if (!IsPointer(bp) || ZioReader.ReadRaw(vdevs, bp.Dva0, block, bp.LogicalSize) != 0)
+        if (!IsPointer(bp))
         {
             return false;
+        }
+
+        if (ZioReader.ReadRaw(vdevs, bp.Dva0, block, bp.LogicalSize) != 0)
+        {
+            throw new ZfsException(Errno.EIO, $"a block of the intent log can't be read: {bp}");
         }
 
         ulong stated = *(ulong*)(block + UsedOffset);

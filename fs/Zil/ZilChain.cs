@@ -55,18 +55,22 @@ internal unsafe ref struct ZilChain
         return true;
     }
 
-    /// <summary>The next record of the current block; null: no more, or none that makes sense.</summary>
+    /// <summary>The current block has a record that makes no sense: the log ends before it.</summary>
+    internal bool IsBad { get; private set; }
+
+    /// <summary>The next record of the current block; null: no more, or <see cref="IsBad"/>.</summary>
     internal ZilRecord* NextRecord()
     {
-        if (_at + ZilRecord.HeaderSize > _used)
+        if (_at == _used)
         {
             return null;
         }
 
         var r = (ZilRecord*)(_block + _at);
-        if (r->Length < ZilRecord.HeaderSize || r->Length % 8 != 0 || r->Length > (ulong)(_used - _at)
+        if (_used - _at < ZilRecord.HeaderSize || r->Length < ZilRecord.HeaderSize || r->Length % 8 != 0 || r->Length > (ulong)(_used - _at)
             || r->Length < (ulong)ZilRecord.FixedSize(r->Kind))
         {
+            IsBad = true;
             return null;
         }
 

@@ -56,6 +56,11 @@ internal static unsafe class ZilClaim
 
                 header->ClaimRecordSeq = r->Seq;
             }
+
+            if (chain.IsBad)
+            {
+                return;
+            }
         }
     }
 
@@ -87,9 +92,14 @@ internal static unsafe class ZilClaim
             return true;
         }
 
-        if (ZioReader.Problem(bp) is not null || bp.IsGang)
+        if (ZioReader.Problem(bp) is not null)
         {
             return false;
+        }
+
+        if (bp.IsGang)
+        {
+            throw new ZfsException(Errno.EOPNOTSUPP, $"the intent log points to a gang block ({bp}): mount the pool once with ZFS, or read-only");
         }
 
         byte* data = ZioBuf.Alloc(bp.LogicalSize, KmFlags.Sleep);

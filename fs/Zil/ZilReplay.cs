@@ -30,33 +30,19 @@ internal sealed unsafe class ZilReplay
         byte* block = ZioBuf.Alloc(ZilBlock.MaxSize, KmFlags.Sleep);
         try
         {
-            var chain = new ZilChain(_os.Spa.VdevsById, header.Log, block);
-            while (chain.MoveNext() && (header.ClaimTxg == 0 || chain.BlockSeq <= header.ClaimBlockSeq))
+            _os.Spa.InReplay = true;
+            ulong last = Walk(header, block);
+            if (header.ClaimTxg != 0 && (header.Flags & ZilHeader.FlagClaimRecordSeqValid) != 0 && last < header.ClaimRecordSeq)
             {
-                Free(chain.Bp);
-                if (header.ClaimTxg == 0 || !chain.Read())
-                {
-                    break;
-                }
-
-                for (ZilRecord* r = chain.NextRecord(); r is not null && r->Seq <= header.ClaimRecordSeq; r = chain.NextRecord())
-                {
-                    if (ZilClaim.IsIndirect(r) && r->WriteBlock.Birth >= header.ClaimTxg)
-                    {
-                        Free(r->WriteBlock);
-                    }
-
-                    if (r->Seq > header.ReplaySeq && r->Txg >= header.ClaimTxg)
-                    {
-                        Redo(r);
-                    }
-                }
+                throw new ZfsException(Errno.EIO,
+                    $"the intent log of '{_os.Dataset!.Name}' ends at record {last}, and had {header.ClaimRecordSeq} when the pool was imported; nothing is lost: mount it read-only");
             }
         }
         finally
         {
             ZioBuf.Free(block, ZilBlock.MaxSize);
             _log.ReplayingSeq = 0;
+            _os.Spa.InReplay = false;
         }
 
         int error = _log.Drop(_toFree);
@@ -66,6 +52,40 @@ internal sealed unsafe class ZilReplay
         }
 
         _log.NoteReplayed(_done);
+    }
+
+    /// <summary>Walks the chain, does what has to be done, and notes what is to be freed. Returns the last record's number.</summary>
+    private ulong Walk(in ZilHeader header, byte* block)
+    {
+        bool claimed = header.ClaimTxg != 0;
+        ulong lastBlock = claimed ? header.ClaimBlockSeq : ulong.MaxValue;
+        ulong lastRecord = (header.Flags & ZilHeader.FlagClaimRecordSeqValid) != 0 ? header.ClaimRecordSeq : ulong.MaxValue;
+        ulong last = 0;
+        var chain = new ZilChain(_os.Spa.VdevsById, header.Log, block);
+        while (!chain.IsBad && chain.MoveNext() && chain.BlockSeq <= lastBlock)
+        {
+            Free(chain.Bp);
+            if (!chain.Read())
+            {
+                break;
+            }
+
+            for (ZilRecord* r = claimed ? chain.NextRecord() : null; r is not null && r->Seq <= lastRecord; r = chain.NextRecord())
+            {
+                last = r->Seq;
+                if (ZilClaim.IsIndirect(r) && r->WriteBlock.Birth >= header.ClaimTxg)
+                {
+                    Free(r->WriteBlock);
+                }
+
+                if (r->Seq > header.ReplaySeq && r->Txg >= header.ClaimTxg)
+                {
+                    Redo(r);
+                }
+            }
+        }
+
+        return last;
     }
 
     private void Free(in Blkptr bp)

@@ -19,6 +19,7 @@ internal sealed unsafe partial class Zilog
     private long _requested;
     private long _completed;
     private bool _writing;
+    private bool _broken;
     private int _batchError;
     private byte* _buffer;
     private int _used;
@@ -138,7 +139,8 @@ internal sealed unsafe partial class Zilog
             _txg.WaitSynced(_syncTxg);
         }
 
-        if (total > BulkBytes || _blocks >= BlocksMax || (_head is null && !Begin(copied)))
+        _broken = _broken && Drop() != 0;
+        if (_broken || total > BulkBytes || _blocks >= BlocksMax || (_head is null && !Begin(copied)))
         {
             _syncTxg = newest;
             return;
@@ -156,7 +158,7 @@ internal sealed unsafe partial class Zilog
         if (!whole || !FlushTouched())
         {
             _syncTxg = newest;
-            _ = Drop();
+            _broken = Drop() != 0;
         }
 
         _stats.Batches++;
@@ -207,7 +209,7 @@ internal sealed unsafe partial class Zilog
             }
 
             long after = Math.Max(0, total - WeightOf(r));
-            bool done = IsNeedCopy(r) ? AppendWrite(r, r->Word[1], (long)r->Word[2], after) : AppendCopy(r, after);
+            bool done = IsNeedCopy(r) ? AppendWrite(r, r->Word[1], (long)r->Word[2], after) : AppendCopy(at, after);
             if (!done)
             {
                 return false;
@@ -219,9 +221,11 @@ internal sealed unsafe partial class Zilog
         return true;
     }
 
-    private bool AppendCopy(ZilRecord* r, long after)
+    private bool AppendCopy(Itx* itx, long after)
     {
-        if (_used + (int)r->Length > Capacity && !WriteBlock(SizeFor((long)r->Length + after)))
+        ZilRecord* r = Itx.RecordOf(itx);
+        long together = Math.Max((long)r->Length, itx->Together);
+        if (_used + together > Capacity && !WriteBlock(SizeFor(together + after)))
         {
             return false;
         }
@@ -255,9 +259,8 @@ internal sealed unsafe partial class Zilog
 
             if (indirect && _txg.SyncingTxg >= r->Txg)
             {
-                // It is on its way to disk as it is.
-                _syncTxg = Math.Max(_syncTxg, r->Txg);
-                return true;
+                // It is on its way to disk as it is. What comes later must not be in the log before it is there.
+                return AwaitTxg(r->Txg);
             }
 
             next = indirect && blockEnd > offset ? Math.Min(end, blockEnd) : end;
@@ -316,9 +319,7 @@ internal sealed unsafe partial class Zilog
             int error = _fs.ReadForLog(r->Word[0], offset, n, p + ZilRecord.WriteSize, out int done);
             if (error != 0)
             {
-                // The file has left memory: its txg will do.
-                _syncTxg = error == Errno.EAGAIN ? Math.Max(_syncTxg, r->Txg) : _syncTxg;
-                return true;
+                return AwaitTxg(r->Txg);
             }
 
             Buffer.MemoryCopy(r, p, ZilRecord.WriteSize, ZilRecord.WriteSize);
@@ -330,7 +331,7 @@ internal sealed unsafe partial class Zilog
             Finish(record, ZilRecord.WriteSize + padded, r->Txg);
             if (done < n)
             {
-                return true;
+                return AwaitTxg(r->Txg);
             }
 
             offset += (ulong)n;
@@ -338,6 +339,18 @@ internal sealed unsafe partial class Zilog
         }
 
         return true;
+    }
+
+    /// <summary>What can't be logged is waited for, here and now: the log must not tell of what came later without it.</summary>
+    private bool AwaitTxg(ulong txg)
+    {
+        if (txg > _txg.SyncedTxg)
+        {
+            _stats.Synced++;
+            _txg.WaitSynced(txg);
+        }
+
+        return !_spa.IsSuspended;
     }
 
     private int Capacity => _tail->Bp.LogicalSize;

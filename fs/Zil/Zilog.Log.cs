@@ -33,11 +33,20 @@ internal sealed unsafe partial class Zilog
             return;
         }
 
+        Itx* itx = NewCreate(tx, kind, dir, dn, name, target);
+        if (itx is not null)
+        {
+            Add(tx, itx, 0);
+        }
+    }
+
+    private Itx* NewCreate(DmuTx tx, ZilTx kind, ulong dir, Dnode dn, ReadOnlySpan<byte> name, ReadOnlySpan<byte> target)
+    {
         int extra = name.Length + 1 + (target.Length > 0 ? target.Length + 1 : 0);
         Itx* itx = NewItx(tx, kind, ZilRecord.CreateSize, extra);
         if (itx is null)
         {
-            return;
+            return null;
         }
 
         var phys = (ZnodePhys*)dn.Bonus;
@@ -57,7 +66,7 @@ internal sealed unsafe partial class Zilog
             _ = PutName(p, target);
         }
 
-        Add(tx, itx, 0);
+        return itx;
     }
 
     /// <summary>A name goes, and what hung on it: with the last name of <paramref name="obj"/> go its unwritten records.</summary>
@@ -147,29 +156,52 @@ internal sealed unsafe partial class Zilog
         }
     }
 
-    /// <summary>Contents of an object that has no znode, copied now.</summary>
-    internal void LogWriteCopied(DmuTx tx, ulong obj, ReadOnlySpan<byte> data)
+    /// <summary>
+    /// A new extended attribute: its directory if that is new too, its file, its value. One change: the records are in one block of the
+    /// log, or none is.
+    /// </summary>
+    internal void LogXattr(DmuTx tx, ulong owner, Dnode dir, bool dirIsNew, Dnode file, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
     {
-        if (TakeReplayed(tx) || data.Length == 0)
+        if (TakeReplayed(tx))
         {
             return;
         }
 
-        const int PieceMax = 64 << 10;
-        for (int at = 0; at < data.Length; at += PieceMax)
+        Itx* made = dirIsNew ? NewCreate(tx, ZilTx.MakeXattr, owner, dir, default, default) : null;
+        Itx* entered = NewCreate(tx, ZilTx.Create, dir.Object, file, name, default);
+        Itx* written = value.Length > 0 ? NewItx(tx, ZilTx.Write, ZilRecord.WriteSize, value.Length) : null;
+        if ((dirIsNew && made is null) || entered is null || (value.Length > 0 && written is null))
         {
-            int n = Math.Min(PieceMax, data.Length - at);
-            Itx* itx = NewItx(tx, ZilTx.Write, ZilRecord.WriteSize, n);
-            if (itx is null)
-            {
-                return;
-            }
-
-            FillWrite(itx, obj, (ulong)at, (ulong)n);
-            data.Slice(at, n).CopyTo(new Span<byte>((byte*)Itx.RecordOf(itx) + ZilRecord.WriteSize, n));
-            Add(tx, itx, 0);
+            // The txg has to be waited for anyway.
+            FreeList(made);
+            FreeList(entered);
+            FreeList(written);
+            return;
         }
+
+        if (written is not null)
+        {
+            FillWrite(written, file.Object, 0, (ulong)value.Length);
+            value.CopyTo(new Span<byte>((byte*)Itx.RecordOf(written) + ZilRecord.WriteSize, value.Length));
+        }
+
+        Itx* first = made is not null ? made : entered;
+        first->Together = LengthOf(made) + LengthOf(entered) + LengthOf(written);
+        _lock.Enter();
+        Itx* stale = Use(tx.Txg, out ItxGroup group);
+        foreach (nint itx in (ReadOnlySpan<nint>)[(nint)made, (nint)entered, (nint)written])
+        {
+            if (itx != 0)
+            {
+                group.AddSync((Itx*)itx);
+            }
+        }
+
+        _lock.Exit();
+        FreeList(stale);
     }
+
+    private static long LengthOf(Itx* itx) => itx is null ? 0 : (long)Itx.RecordOf(itx)->Length;
 
     /// <summary>A range became a hole; length 0: the file ends at the offset.</summary>
     internal void LogTruncate(DmuTx tx, ulong obj, ulong offset, ulong length)

@@ -165,14 +165,15 @@ public sealed unsafe partial class Zfsvfs
 
             // Owner and mode in two records: zfs-fuse passes over the mode in a record that has an owner too.
             const SetAttrMask Owners = SetAttrMask.Uid | SetAttrMask.Gid;
-            Itx* owner = (mask & Owners) != 0 && _log is { } log ? log.PrepareSetAttr(tx) : null;
-            Itx* rest = _log is { } same ? same.PrepareSetAttr(tx) : null;
+            Zilog? log = LogOf(z);
+            Itx* owner = (mask & Owners) != 0 && log is not null ? log.PrepareSetAttr(tx) : null;
+            Itx* rest = log is not null ? log.PrepareSetAttr(tx) : null;
             z.Lock.Enter();
             uint modeBefore = (uint)z.Phys->Mode;
             ApplyBonus(z, mask, values);
             SetAttrMask changed = (uint)z.Phys->Mode != modeBefore ? mask | SetAttrMask.Mode : mask;
-            _log?.LogSetAttr(tx, owner, z.Object, changed & Owners, z.Phys);
-            _log?.LogSetAttr(tx, rest, z.Object, changed & ~Owners, z.Phys);
+            log?.LogSetAttr(tx, owner, z.Object, changed & Owners, z.Phys);
+            log?.LogSetAttr(tx, rest, z.Object, changed & ~Owners, z.Phys);
             z.LastTxg = tx.Txg;
             z.Lock.Exit();
             tx.Commit();

@@ -32,6 +32,7 @@ public sealed unsafe partial class Zfsvfs
             if (error == 0 && truncate)
             {
                 error = IsReadOnly ? Errno.EROFS : SetSize(z!, 0, killSuidgid: false);
+                error = error == 0 ? CommitIfAlways(obj) : error;
             }
 
             if (error == 0)
@@ -160,11 +161,17 @@ public sealed unsafe partial class Zfsvfs
             }
 
             error = length == 0 ? 0 : WriteRange(z, offset, length, source, flags, ref done);
-            return error != 0 ? error : (flags & ZplWriteFlags.Sync) != 0 && _log is not null ? CommitLog(z) : CommitIfAlways(obj);
+            if (error == 0 && done > 0)
+            {
+                error = (flags & ZplWriteFlags.Sync) != 0 ? CommitLog(z) : CommitIfAlways(obj);
+                done = error == 0 ? done : 0;
+            }
+
+            return error;
         }
         catch (ZfsException e)
         {
-            return done > 0 ? 0 : ErrnoOf(e);
+            return ErrnoOf(e);
         }
         finally
         {
@@ -300,6 +307,11 @@ public sealed unsafe partial class Zfsvfs
             }
 
             return done > 0 ? 0 : error;
+        }
+        catch (ZfsException) when (done > 0)
+        {
+            // What was written stays; the next call meets the error again.
+            return 0;
         }
         finally
         {
@@ -481,20 +493,22 @@ public sealed unsafe partial class Zfsvfs
     private void FinishWrite(Znode z, ulong offset, ulong length, ZplWriteFlags flags, DmuTx tx)
     {
         ulong end = offset + length;
-        _log?.LogWrite(tx, z.Object, offset, length);
+        Zilog? log = LogOf(z);
+        log?.LogWrite(tx, z.Object, offset, length);
         z.Dnode!.DirtyBonus(tx);
         bool mayKill = (flags & ZplWriteFlags.KillSuidgid) != 0;
-        Itx* itx = mayKill && _log is { } log ? log.PrepareSetAttr(tx) : null;
+        Itx* itx = mayKill && log is not null ? log.PrepareSetAttr(tx) : null;
         z.Lock.Enter();
-        if (end > z.Phys->Size)
+        ulong size = _replayEnd == 0 ? end : Math.Min(end, _replayEnd);
+        if (size > z.Phys->Size)
         {
-            z.Phys->Size = end;
+            z.Phys->Size = size;
         }
 
         if (mayKill)
         {
             KillSetId(z);
-            _log?.LogSetAttr(tx, itx, z.Object, SetAttrMask.Mode, z.Phys);
+            log?.LogSetAttr(tx, itx, z.Object, SetAttrMask.Mode, z.Phys);
         }
 
         if ((flags & ZplWriteFlags.Cached) != 0 && WasTouchedLately(z))

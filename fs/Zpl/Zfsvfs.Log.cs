@@ -20,8 +20,8 @@ public sealed unsafe partial class Zfsvfs
     }
 
     /// <summary>
-    /// Bytes of a file, for the log that is being written: of a file that has left memory EAGAIN; of one that is gone, or ends before
-    /// the offset, ENOENT.
+    /// Bytes of a file, for the log that is being written. EAGAIN: the file has left memory, or has been unlinked or cut meanwhile, of which
+    /// the log may not tell: its txg has to be waited for.
     /// </summary>
     internal int ReadForLog(ulong obj, ulong offset, int length, byte* destination, out int done)
     {
@@ -36,11 +36,11 @@ public sealed unsafe partial class Zfsvfs
         {
             if (z.Unlinked || !z.IsRegular)
             {
-                return Errno.ENOENT;
+                return Errno.EAGAIN;
             }
 
             done = ReadRange(z, offset, length, destination);
-            return done > 0 ? 0 : Errno.ENOENT;
+            return done > 0 ? 0 : Errno.EAGAIN;
         }
         catch (ZfsException)
         {
@@ -88,6 +88,9 @@ public sealed unsafe partial class Zfsvfs
             Put(z);
         }
     }
+
+    /// <summary>The log, for changes of contents and attributes; of a file that has no name any more nothing is to be logged.</summary>
+    private Zilog? LogOf(Znode z) => z.Unlinked ? null : _log;
 
     private static ZilTx LogKindOf(uint mode) => (mode & ZplMode.TypeMask) switch
     {

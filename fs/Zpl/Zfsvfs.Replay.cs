@@ -9,6 +9,7 @@ namespace ZfsLite.Fs;
 /// </summary>
 public sealed unsafe partial class Zfsvfs
 {
+    private const ulong ReplayXattrMax = 16 << 20;
     private const ulong LogMaskMode = 2, LogMaskUid = 4, LogMaskGid = 8, LogMaskSize = 0x80, LogMaskAtime = 0x100, LogMaskMtime = 0x200;
 
     /// <summary>0 or an errno; EOPNOTSUPP: a kind of record that is not known here.</summary>
@@ -158,13 +159,13 @@ public sealed unsafe partial class Zfsvfs
                 return Errno.EIO;
             }
 
-            int error = SizeOfFile(obj, out ulong before);
-            error = error == 0 ? ReplayBytes(obj, start, size, data) : error;
-            ulong end = Math.Max(before, offset + length);
-            return error == 0 && end < start + (ulong)size ? ReplaySize(obj, end) : error;
+            // The whole block, whose tail later records may rely on; the file ends where the write did.
+            _replayEnd = offset + length;
+            return ReplayBytes(obj, start, size, data);
         }
         finally
         {
+            _replayEnd = 0;
             ZioBuf.Free(data, size);
         }
     }
@@ -195,8 +196,16 @@ public sealed unsafe partial class Zfsvfs
         return error;
     }
 
-    private int ReplaySize(ulong obj, ulong size) =>
-        SetAttr(default, obj, SetAttrMask.Size, new ZnodeAttr { Size = size }, out _);
+    private int ReplaySize(ulong obj, ulong size)
+    {
+        if (TryHoldXattr(obj, DmuOt.PlainFileContents) is { } file)
+        {
+            using var held = new DnodeHold(file);
+            return ReplayXattrSize(file, size);
+        }
+
+        return SetAttr(default, obj, SetAttrMask.Size, new ZnodeAttr { Size = size }, out _);
+    }
 
     private int ReplayGrow(ulong obj, ulong end)
     {
@@ -209,12 +218,6 @@ public sealed unsafe partial class Zfsvfs
         ulong obj = r->Word[0];
         ulong offset = r->Word[1];
         ulong length = r->Word[2];
-        if (TryHoldXattr(obj, DmuOt.PlainFileContents) is { } file)
-        {
-            using var held = new DnodeHold(file);
-            return length == 0 ? ReplayXattrSize(file, offset) : Errno.EOPNOTSUPP;
-        }
-
         if (length == 0)
         {
             return ReplaySize(obj, offset);
@@ -312,6 +315,7 @@ public sealed unsafe partial class Zfsvfs
 
     private int ReplayXattrFile(Dnode dir, ReadOnlySpan<byte> name, Cred owner, uint mode)
     {
+        Dnode? file = null;
         DmuTx? tx = DmuTx.Create(_txg);
         try
         {
@@ -324,7 +328,7 @@ public sealed unsafe partial class Zfsvfs
                 return error;
             }
 
-            Dnode file = _os.AllocateObject(DmuOt.PlainFileContents, 512, DmuOt.Znode, ZnodePhys.SizeOf, tx);
+            file = _os.AllocateObject(DmuOt.PlainFileContents, 512, DmuOt.Znode, ZnodePhys.SizeOf, tx);
             InitPhys(file, owner, mode, dir.Object, NewFileFlags | ZnodePhys.FlagXattr, tx);
             error = Zap.Add(dir, name, MakeEntry(mode, file.Object), tx);
             if (error != 0)
@@ -337,7 +341,6 @@ public sealed unsafe partial class Zfsvfs
                 _log!.LogCreate(tx, ZilTx.Create, dir.Object, file, name);
             }
 
-            file.Release();
             tx.Commit();
             tx = null;
             return error;
@@ -345,6 +348,7 @@ public sealed unsafe partial class Zfsvfs
         finally
         {
             EndFailed(tx);
+            file?.Release();
         }
     }
 
@@ -386,7 +390,7 @@ public sealed unsafe partial class Zfsvfs
 
     private int ReplayXattrBytes(Dnode file, ulong offset, int length, byte* data)
     {
-        if (offset + (ulong)length > XattrValueMax)
+        if (offset + (ulong)length > ReplayXattrMax)
         {
             return Errno.EFBIG;
         }
@@ -395,7 +399,7 @@ public sealed unsafe partial class Zfsvfs
         try
         {
             int end = (int)offset + length;
-            int grown = end > file.BlockSize && file.MaxBlockId == 0 ? Math.Min((end + 511) & ~511, RecordSize) : 0;
+            int grown = end > file.BlockSize && file.MaxBlockId == 0 && file.Levels == 1 ? Math.Min((end + 511) & ~511, RecordSize) : 0;
             tx.HoldBonus(file);
             tx.HoldWrite(file, 0, Math.Max(end, grown));
             int error = tx.Assign(TxAssign.Wait);
@@ -412,7 +416,7 @@ public sealed unsafe partial class Zfsvfs
             file.Write(offset, length, data, tx);
             file.DirtyBonus(tx);
             var phys = (ZnodePhys*)file.Bonus;
-            phys->Size = Math.Max(phys->Size, (ulong)end);
+            phys->Size = Math.Max(phys->Size, _replayEnd == 0 ? (ulong)end : Math.Min((ulong)end, _replayEnd));
             tx.Commit();
             tx = null;
             return 0;

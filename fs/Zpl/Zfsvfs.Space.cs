@@ -289,15 +289,16 @@ public sealed unsafe partial class Zfsvfs
 
     private void StoreSize(Znode z, ulong size, bool killSuidgid, DmuTx tx)
     {
-        _log?.LogTruncate(tx, z.Object, size, 0);
+        Zilog? log = LogOf(z);
+        log?.LogTruncate(tx, z.Object, size, 0);
         z.Dnode!.DirtyBonus(tx);
-        Itx* itx = killSuidgid && _log is { } log ? log.PrepareSetAttr(tx) : null;
+        Itx* itx = killSuidgid && log is not null ? log.PrepareSetAttr(tx) : null;
         z.Lock.Enter();
         z.Phys->Size = size;
         if (killSuidgid)
         {
             KillSetId(z);
-            _log?.LogSetAttr(tx, itx, z.Object, SetAttrMask.Mode, z.Phys);
+            log?.LogSetAttr(tx, itx, z.Object, SetAttrMask.Mode, z.Phys);
         }
 
         TouchContents(z, tx);
@@ -381,7 +382,7 @@ public sealed unsafe partial class Zfsvfs
             if (stop > start)
             {
                 dn.FreeRange(start, stop - start, tx!);
-                _log?.LogTruncate(tx!, z.Object, start, stop - start);
+                LogOf(z)?.LogTruncate(tx!, z.Object, start, stop - start);
             }
 
             dn.DirtyBonus(tx!);

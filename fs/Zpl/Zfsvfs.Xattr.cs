@@ -293,12 +293,12 @@ public sealed unsafe partial class Zfsvfs
                 return Refused(ref tx, error, out retry);
             }
 
-            if (old is not null)
+            error = remove ? DeleteXattr(dir!, name, tx) : StoreXattr(cred, z, ref dir, name, value, old is null, tx);
+            if (remove && error == 0)
             {
-                _log?.LogRemove(tx, ZilTx.Remove, dir!.Object, name, old.Object, last: true);
+                _log?.LogRemove(tx, ZilTx.Remove, dir!.Object, name, old!.Object, last: true);
             }
 
-            error = remove ? DeleteXattr(dir!, name, tx) : StoreXattr(cred, z, ref dir, name, value, old is null, tx);
             if (error == 0)
             {
                 FreeOptional(old, tx);
@@ -347,6 +347,7 @@ public sealed unsafe partial class Zfsvfs
 
     private int StoreXattr(in Cred cred, Znode z, ref Dnode? dir, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, bool isNew, DmuTx tx)
     {
+        bool dirIsNew = dir is null;
         if (dir is null)
         {
             dir = Zap.Create(_os, DmuOt.DirectoryContents, DmuOt.Znode, ZnodePhys.SizeOf, tx, _normFlags);
@@ -356,7 +357,6 @@ public sealed unsafe partial class Zfsvfs
             z.Lock.Enter();
             z.Phys->Xattr = dir.Object;
             z.Lock.Exit();
-            _log?.LogCreate(tx, ZilTx.MakeXattr, z.Object, dir, default);
         }
 
         int block = Math.Clamp((value.Length + 511) & ~511, 512, RecordSize);
@@ -378,8 +378,15 @@ public sealed unsafe partial class Zfsvfs
                 return error;
             }
 
-            _log?.LogCreate(tx, ZilTx.Create, dir.Object, file, name);
-            _log?.LogWriteCopied(tx, file.Object, value);
+            if (isNew)
+            {
+                _log?.LogXattr(tx, z.Object, dir, dirIsNew, file, name, value);
+            }
+            else
+            {
+                // The records for it are two changes, with neither value in between.
+                _log?.LogUnloggable(tx);
+            }
         }
         finally
         {

@@ -52,6 +52,9 @@ public sealed unsafe partial class Zfsvfs
     private Dnode? _deleteQueue;
     private Zilog? _log;
     private ReplayIdentity _replayAs;
+
+    // Where the file ends that a whole block is replayed into; 0: where the bytes end.
+    private ulong _replayEnd;
     private bool _anyCase;
     private bool _utf8Only;
     private ulong _normFlags;
@@ -99,11 +102,33 @@ public sealed unsafe partial class Zfsvfs
         if (!readOnly)
         {
             fs._cache.StartWorker();
-            fs.DrainDeleteQueue();
-            fs.OpenLog();
+            try
+            {
+                fs.DrainDeleteQueue();
+                fs.OpenLog();
+            }
+            catch
+            {
+                fs.Abandon();
+                throw;
+            }
         }
 
         return fs;
+    }
+
+    /// <summary>A mount that failed: nothing in memory stays, the log on disk is left as it is.</summary>
+    private void Abandon()
+    {
+        Shrinkers.Unregister(_cache);
+        _cache.StopWorker();
+        _txg.WaitSynced(0);
+        _os.Log = null;
+        _log?.Dispose();
+        _log = null;
+        _cache.Clear();
+        _deleteQueue?.Release();
+        _deleteQueue = null;
     }
 
     /// <summary>

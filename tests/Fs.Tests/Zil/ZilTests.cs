@@ -106,9 +106,8 @@ public sealed class ZilTests
         Assert.Equal(0, p.Link(a, dir, "a too"));
         Assert.Equal(0, p.Fs.SetAttr(ZplPool.Root, a, SetAttrMask.Mode | SetAttrMask.Uid | SetAttrMask.Mtime,
             new ZnodeAttr { Mode = 0x9C0, Uid = 7, MtimeSec = -5, MtimeNsec = 9 }, out _));
-        Assert.Equal(0, p.SetXattr(a, "user.one", Text("1")));
-        Assert.Equal(0, p.SetXattr(a, "user.two", new byte[65536]));
         Assert.Equal(0, p.SetXattr(a, "user.one", Text("one")));
+        Assert.Equal(0, p.SetXattr(a, "user.two", new byte[65536]));
         Assert.Equal(0, p.SetXattr(a, "user.three", Text("3")));
         Assert.Equal(0, p.RemoveXattr(a, "user.three"));
         tmp = p.Make(p.RootDir, "tmp");
@@ -286,6 +285,92 @@ public sealed class ZilTests
         p.Crash();
         Assert.Equal("small", Encoding.UTF8.GetString(p.Read(a)));
         p.Judge();
+    }
+
+    [Fact]
+    public void A_claimed_log_that_can_no_longer_be_read_is_refused_and_kept()
+    {
+        using var p = new ZplPool();
+        ulong a = Begin(p);
+        foreach (string text in (string[])["first", "later", "last"])
+        {
+            Assert.Equal(0, p.Write(a, 0, Text(text)));
+            Assert.Equal(0, p.Fs.Fsync(a));
+        }
+
+        MemoryVdevIo claimed = p.CrashImage();
+        MemoryVdevIo? image = null;
+        ZplPool.With(claimed, _ => image = claimed.Clone());
+        claimed = image!;
+        MemoryVdevIo spoilt = claimed.Clone();
+        Assert.True(Spoil(spoilt, "later") > 0);
+        ZplPool.With(spoilt, static spa =>
+        {
+            Objset os = spa.OpenObjset("tank");
+            var e = Assert.Throws<ZfsException>(() => Zfsvfs.Mount(os, readOnly: false, AtimeMode.Off));
+            Assert.Equal(Errno.EIO, e.Errno);
+            Assert.Contains("ends at record", e.Message, StringComparison.Ordinal);
+            spa.CloseObjset(os);
+        });
+        ZplPool.With(claimed, spa =>
+        {
+            Objset os = spa.OpenObjset("tank");
+            Zfsvfs fs = Zfsvfs.Mount(os, readOnly: false, AtimeMode.Off);
+            Assert.Equal(3, fs.LogStats.Replayed);
+            fs.Unmount();
+            spa.CloseObjset(os);
+        });
+    }
+
+    [Fact]
+    public void A_pool_that_was_filled_with_synchronous_writes_is_replayed()
+    {
+        using var p = new ZplPool(diskBytes: 96 << 20);
+        ulong a = Begin(p);
+        byte[] data = new byte[20_000];
+        int n = 0;
+        while (p.Write(a, (ulong)n * 20_000, data) == 0)
+        {
+            Assert.Equal(0, p.Fs.Fsync(a));
+            n++;
+        }
+
+        Assert.True(n > 100);
+        p.Crash();
+        Assert.True(p.Stat(a).Size >= (ulong)n * 20_000);
+        Assert.Equal(0, p.Unlink(p.RootDir, "a"));
+        p.Judge();
+    }
+
+    [Fact]
+    public void A_replaced_attribute_is_one_change()
+    {
+        using var p = new ZplPool();
+        ulong a = Begin(p);
+        Assert.Equal(0, p.SetXattr(a, "user.x", Text("old")));
+        Assert.Equal(0, p.Fs.Fsync(a));
+        Assert.Equal(0, p.Fs.LogStats.Synced);
+        Assert.Equal(0, p.SetXattr(a, "user.x", Text("new")));
+        Assert.Equal(0, p.Fs.Fsync(a));
+        Assert.Equal(1, p.Fs.LogStats.Synced);
+        p.Crash();
+        Assert.Equal(Text("new"), p.GetXattr(a, "user.x"));
+    }
+
+    [Fact]
+    public void A_file_without_a_name_is_not_logged()
+    {
+        using var p = new ZplPool();
+        ulong a = Begin(p);
+        Assert.Equal(0, p.Fs.Open(a, truncate: false));
+        Assert.Equal(0, p.Unlink(p.RootDir, "a"));
+        Assert.Equal(0, p.Fs.Fsync(p.RootDir));
+        long records = p.Fs.LogStats.Records;
+        Assert.Equal(0, p.Write(a, 0, Text("nobody will see it")));
+        Assert.Equal(0, p.Truncate(a, 3));
+        Assert.Equal(0, p.Fs.Fsync(a));
+        Assert.Equal((records, 0L), (p.Fs.LogStats.Records, p.Fs.LogStats.Synced));
+        Assert.Equal(0, p.Fs.Close(a));
     }
 
     /// <summary>A file "a" that is on disk, and a log that has begun.</summary>

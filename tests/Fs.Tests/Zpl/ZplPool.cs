@@ -67,6 +67,14 @@ internal sealed unsafe class ZplPool : IDisposable
         Open(AtimeMode.Off);
     }
 
+    /// <summary>Opens another image for writing, beside this pool, and closes it.</summary>
+    internal static void With(MemoryVdevIo disk, Action<Spa> use)
+    {
+        Spa spa = Spa.Open([disk], new SpaOpenOptions());
+        use(spa);
+        spa.Close();
+    }
+
     /// <summary>What is on the disk at this moment, as a crash would leave it: a copy.</summary>
     internal MemoryVdevIo CrashImage() => _disk.Clone();
 
