@@ -350,7 +350,7 @@ internal sealed unsafe partial class Zilog
             _txg.WaitSynced(txg);
         }
 
-        return !_spa.IsSuspended;
+        return !_spa.HasFailed;
     }
 
     private int Capacity => _tail->Bp.LogicalSize;
