@@ -10,9 +10,37 @@ public static class MissingVdevs
     public static IReadOnlyList<string> Of(PoolReader pool)
     {
         ArgumentNullException.ThrowIfNull(pool);
-        return pool.Vdevs.Count == pool.Config.Tops.Count
-            ? []
-            : [.. pool.ReadMosConfig().Tops.Where(t => t.Type != "hole" && !IsHere(pool.Config, t.Id)).Select(Describe)];
+        return [.. Configs(pool).Select(Describe)];
+    }
+
+    /// <summary>True if something is missing, and all of it are log devices.</summary>
+    public static bool AreLogs(PoolReader pool) => AreLogs(pool, out _);
+
+    internal static bool AreLogs(PoolReader pool, out IReadOnlyList<VdevConfig> missing)
+    {
+        missing = Configs(pool);
+        return missing.Count > 0 && missing.All(static t => t.IsLog && t.IsLeaf) && pool.Config.With(pool.Config.State, 0, [.. pool.Config.Tops, .. missing]).Unsupported() is null;
+    }
+
+    private static List<VdevConfig> Configs(PoolReader pool) =>
+        pool.HasMissing ? [.. pool.ReadMosConfig().Tops.Where(t => !t.IsHole && !IsHere(pool.Config, t.Id))] : [];
+
+    /// <summary>Does a log of the pool have records that are not in the txg that was written last?</summary>
+    private static bool HasRecords(PoolReader pool) =>
+        pool.Datasets().Any(ds => !ds.IsSnapshot && !pool.OpenObjset(ds).Phys.ZilHeader.Log.IsHole);
+
+    private static string WhatIsLost(PoolReader pool)
+    {
+        try
+        {
+            return HasRecords(pool)
+                ? $"what was fsynced after txg {pool.Uberblock.Txg} ({DateTimeOffset.FromUnixTimeSeconds((long)Math.Min(pool.Uberblock.Timestamp, 253402300799)):yyyy-MM-dd HH:mm:ss} UTC) may lie there alone, and is lost"
+                : "the intent log is empty, and nothing is lost";
+        }
+        catch (ZfsException e)
+        {
+            return $"what that loses can't be told ({e.Message})";
+        }
     }
 
     /// <summary>The error for a pool of which some devices were not given; its one line names them.</summary>
@@ -23,23 +51,27 @@ public static class MissingVdevs
         try
         {
             names = Of(pool);
+            if (AreLogs(pool, out _))
+            {
+                return new ZfsException(Errno.ENXIO,
+                    $"pool '{pool.Config.Name}' lacks its {string.Join(", ", names)}: give it too; without it, with -m, {WhatIsLost(pool)}");
+            }
         }
         catch (ZfsException)
         {
-            names = Guess(pool.Config, pool.Vdevs.Count, pool.Uberblock);
+            names = Guess(pool.Config, pool.Holes, pool.Vdevs.Count, pool.Uberblock);
         }
 
-        return Error(pool.Config, pool.Vdevs.Count, names);
+        return Error(pool.Config, pool.Vdevs.Count - pool.Holes.Count, names);
     }
 
-    internal static ZfsException Error(PoolConfig here, int devices, IReadOnlyList<string> missing) => new(Errno.ENXIO, missing.Count > 0
-        ? $"pool '{here.Name}' has {devices} devices, {here.Tops.Count} given; missing: {string.Join(", ", missing)}"
-        : $"pool '{here.Name}' had a device removed, which is not supported");
+    internal static ZfsException Error(PoolConfig here, int devices, IReadOnlyList<string> missing) =>
+        new(Errno.ENXIO, $"pool '{here.Name}' has {devices} devices, {here.Tops.Count} given; missing: {string.Join(", ", missing)}");
 
     /// <summary>Without the MOS: the numbers, and the guid of a single missing one, which the sum in the uberblock gives away.</summary>
-    internal static IReadOnlyList<string> Guess(PoolConfig here, int devices, in Uberblock uberblock)
+    internal static IReadOnlyList<string> Guess(PoolConfig here, IReadOnlyList<ulong> holes, int devices, in Uberblock uberblock)
     {
-        List<string> names = [.. Enumerable.Range(0, devices).Where(id => !IsHere(here, (ulong)id)).Select(static id => $"vdev {id}")];
+        List<string> names = [.. Enumerable.Range(0, devices).Where(id => !holes.Contains((ulong)id) && !IsHere(here, (ulong)id)).Select(static id => $"vdev {id}")];
         return names.Count == 1 ? [$"{names[0]} (guid {uberblock.GuidSum - here.GuidSum:x16})"] : names;
     }
 

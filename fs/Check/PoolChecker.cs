@@ -39,11 +39,15 @@ public static class PoolChecker
 
     private static void CheckLabels(CheckContext ctx)
     {
-        foreach (Vdev? vdev in ctx.Pool.Vdevs)
+        for (int id = 0; id < ctx.Pool.Vdevs.Count; id++)
         {
-            if (vdev is null)
+            if (ctx.Pool.Vdevs[id] is not { } vdev)
             {
-                ctx.Warn(ctx.Pool.Config.Name, 0, "a device is missing: what lies on it is not checked");
+                if (ctx.Pool.IsMissing(id))
+                {
+                    ctx.Warn(ctx.Pool.Config.Name, 0, $"device {id} is missing: what lies on it is not checked");
+                }
+
                 continue;
             }
 
@@ -85,6 +89,7 @@ public static class PoolChecker
             PoolConfig config = ctx.Pool.ReadMosConfig();
             ctx.Compare("MOS", obj, "pool guid in the configuration", config.PoolGuid, ctx.Pool.Config.PoolGuid);
             ctx.Compare("MOS", obj, "number of vdevs in the configuration", (ulong)config.Tops.Count, (ulong)ctx.Pool.Vdevs.Count);
+            ctx.Compare("MOS", obj, "number of removed vdevs in the configuration", (ulong)config.Tops.Count(static t => t.IsHole), (ulong)ctx.Pool.Holes.Count);
             ctx.Compare("MOS", obj, "sum of guids in the configuration", config.GuidSum, ctx.Pool.Uberblock.GuidSum);
         }
         catch (ZfsException e)

@@ -19,11 +19,13 @@ public sealed unsafe class PoolReader : IDisposable
 
     private readonly Dictionary<IVdevIo, VdevLabelScan> _labels;
 
-    private PoolReader(List<IVdevIo> devices, Dictionary<IVdevIo, VdevLabelScan> labels, Vdev?[] vdevs, PoolConfig config, in Uberblock uberblock)
+    private PoolReader(
+        List<IVdevIo> devices, Dictionary<IVdevIo, VdevLabelScan> labels, Vdev?[] vdevs, IReadOnlyList<ulong> holes, PoolConfig config, in Uberblock uberblock)
     {
         _devices = devices;
         _labels = labels;
         _vdevs = vdevs;
+        Holes = holes;
         Config = config;
         Uberblock = uberblock;
         BlockBudget = vdevs.Sum(v => (long)((v?.Asize ?? 0) >> 9));
@@ -45,8 +47,17 @@ public sealed unsafe class PoolReader : IDisposable
     /// <summary>The uberblock that the pool is read at.</summary>
     public Uberblock Uberblock { get; }
 
-    /// <summary>Top-level vdevs by id; null where one is missing.</summary>
+    /// <summary>Top-level vdevs by id; null where one is missing or was removed.</summary>
     public IReadOnlyList<Vdev?> Vdevs => _vdevs;
+
+    /// <summary>Ids of vdevs that were removed.</summary>
+    public IReadOnlyList<ulong> Holes { get; }
+
+    /// <summary>Is a device of the pool missing?</summary>
+    public bool HasMissing => Enumerable.Range(0, _vdevs.Length).Any(IsMissing);
+
+    /// <summary>Is the device with this number missing?</summary>
+    public bool IsMissing(int id) => _vdevs[id] is null && !Holes.Contains((ulong)id);
 
     /// <summary>The pool's own object set.</summary>
     public OfflineObjset Mos { get; }
@@ -64,21 +75,20 @@ public sealed unsafe class PoolReader : IDisposable
     public static PoolReader Open(IEnumerable<IVdevIo> devices)
     {
         var list = devices.ToList();
-        PoolConfig? newest = null;
+        List<(IVdevIo Io, VdevLabelScan Scan)> scans = list.ConvertAll(static io => (io, VdevLabel.Scan(io)));
         var best = default(Uberblock);
-        var tops = new Dictionary<ulong, (VdevConfig Top, IVdevIo Io)>();
-        var labels = new Dictionary<IVdevIo, VdevLabelScan>();
-        foreach (IVdevIo io in list)
+        foreach ((_, VdevLabelScan scan) in scans)
         {
-            VdevLabelScan scan = VdevLabel.Scan(io);
-            labels[io] = scan;
-            PoolConfig config = CheckDevice(io, scan, newest);
-            newest = newest is null || config.Txg > newest.Txg ? config : newest;
             best = scan.HasUberblock && (best.Magic == 0 || scan.Best.IsNewerThan(best)) ? scan.Best : best;
-            if (!tops.TryAdd(config.Tops[0].Id, (config.Tops[0], io)))
-            {
-                throw new ZfsException(Errno.EINVAL, $"{io.Path}: a second copy of vdev {config.Tops[0].Id} of pool '{config.Name}'");
-            }
+        }
+
+        PoolConfig? newest = null;
+        var configs = new List<(PoolConfig Config, IVdevIo Io)>();
+        foreach ((IVdevIo io, VdevLabelScan scan) in scans)
+        {
+            PoolConfig config = CheckDevice(io, scan, best.Magic == 0 ? ulong.MaxValue : best.Txg, newest);
+            newest = newest is null || config.Txg > newest.Txg ? config : newest;
+            configs.Add((config, io));
         }
 
         if (newest is null)
@@ -91,20 +101,35 @@ public sealed unsafe class PoolReader : IDisposable
             throw new ZfsException(Errno.EIO, $"pool '{newest.Name}': no valid uberblock on any device");
         }
 
+        var tops = new Dictionary<ulong, (VdevConfig Top, IVdevIo Io)>();
+        foreach ((PoolConfig config, IVdevIo io) in configs)
+        {
+            if (PoolLabels.Stranger(newest, config, io) is { } stranger)
+            {
+                throw new ZfsException(Errno.EINVAL, stranger);
+            }
+
+            if (!tops.TryAdd(config.Tops[0].Id, (config.Tops[0], io)))
+            {
+                throw new ZfsException(Errno.EINVAL, $"{io.Path}: a second copy of vdev {config.Tops[0].Id} of pool '{config.Name}'");
+            }
+        }
+
         Vdev?[] vdevs = MakeVdevs(newest, tops);
+        bool whole = tops.Count + newest.Holes.Count >= vdevs.Length;
         PoolConfig all = newest.With(newest.State, newest.Txg, [.. tops.Values.Select(t => t.Top).OrderBy(t => t.Id)]);
-        if (tops.Count == vdevs.Length && all.GuidSum != best.GuidSum)
+        if (whole && all.GuidSum != best.GuidSum)
         {
             throw new ZfsException(Errno.ENXIO, $"pool '{newest.Name}': the devices are not those of the uberblock (sum of guids {all.GuidSum:x}, uberblock {best.GuidSum:x})");
         }
 
         try
         {
-            return new PoolReader(list, labels, vdevs, all, best);
+            return new PoolReader(list, scans.ToDictionary(static s => s.Io, static s => s.Scan), vdevs, newest.Holes, all, best);
         }
-        catch (ZfsException) when (tops.Count < vdevs.Length)
+        catch (ZfsException) when (!whole)
         {
-            throw MissingVdevs.Error(all, vdevs.Length, MissingVdevs.Guess(all, vdevs.Length, best));
+            throw MissingVdevs.Error(all, vdevs.Length - newest.Holes.Count, MissingVdevs.Guess(all, newest.Holes, vdevs.Length, best));
         }
     }
 
@@ -206,9 +231,9 @@ public sealed unsafe class PoolReader : IDisposable
         }
     }
 
-    private static PoolConfig CheckDevice(IVdevIo io, VdevLabelScan scan, PoolConfig? first)
+    private static PoolConfig CheckDevice(IVdevIo io, VdevLabelScan scan, ulong txg, PoolConfig? first)
     {
-        if (scan.Config is not { } config)
+        if (scan.ConfigAt(txg) is not { } config)
         {
             throw new ZfsException(Errno.EINVAL, $"{io.Path} has no ZFS label");
         }
@@ -226,11 +251,6 @@ public sealed unsafe class PoolReader : IDisposable
         if (scan.SeenBigEndian && !scan.HasUberblock)
         {
             throw new ZfsException(Errno.EOPNOTSUPP, $"{io.Path}: pool '{config.Name}' was written by a big-endian machine, which is not supported");
-        }
-
-        if (config.Txg == 0)
-        {
-            throw new ZfsException(Errno.EINVAL, $"{io.Path} was prepared for pool '{config.Name}' but never joined it");
         }
 
         if (first is not null && first.PoolGuid != config.PoolGuid)

@@ -39,6 +39,9 @@ public sealed class PoolConfig
     /// <summary>Number of top-level vdevs, logs included.</summary>
     public ulong VdevChildren { get; init; }
 
+    /// <summary>Ids of top-level vdevs that were removed, in order: they keep their places, so that other ids stay what they are.</summary>
+    public IReadOnlyList<ulong> Holes { get; init; } = [];
+
     /// <summary>Label: the one top-level vdev of this leaf. MOS: all, in order of id.</summary>
     public IReadOnlyList<VdevConfig> Tops { get; init; } = [];
 
@@ -79,7 +82,7 @@ public sealed class PoolConfig
 
         foreach (VdevConfig top in Tops)
         {
-            if (top.Type is "hole")
+            if (top.IsHole)
             {
                 continue;
             }
@@ -112,7 +115,7 @@ public sealed class PoolConfig
             _ = n.Set("is_log", 1);
         }
 
-        return n.Set("vdev_children", VdevChildren).Set("vdev_tree", top.ToNvlist(isTop: true));
+        return WithChildren(n).Set("vdev_tree", top.ToNvlist(isTop: true));
     }
 
     /// <summary>The MOS config object.</summary>
@@ -120,7 +123,7 @@ public sealed class PoolConfig
     {
         Nvlist root = new Nvlist().Set("type", "root").Set("id", 0).Set("guid", PoolGuid)
             .Set("children", Tops.Select(t => t.ToNvlist(isTop: true)).ToArray());
-        return Common().Set("vdev_children", VdevChildren).Set("vdev_tree", root);
+        return WithChildren(Common()).Set("vdev_tree", root);
     }
 
     /// <summary>A copy with another state and txg.</summary>
@@ -136,6 +139,7 @@ public sealed class PoolConfig
         TopGuid = TopGuid,
         LeafGuid = LeafGuid,
         VdevChildren = tops is null ? VdevChildren : (ulong)tops.Count,
+        Holes = tops is null ? Holes : [.. tops.Where(static t => t.IsHole).Select(static t => t.Id)],
         Tops = tops ?? Tops,
     };
 
@@ -151,8 +155,11 @@ public sealed class PoolConfig
         TopGuid = n.GetUInt64("top_guid"),
         LeafGuid = n.GetUInt64("guid"),
         VdevChildren = n.GetUInt64("vdev_children"),
+        Holes = n.TryGet("hole_array", out ulong[]? holes) && holes is not null ? [.. holes.Distinct().Where(h => h < n.GetUInt64("vdev_children")).Order()] : [],
         Tops = tops,
     };
+
+    private Nvlist WithChildren(Nvlist n) => (Holes.Count == 0 ? n : n.Set("hole_array", [.. Holes])).Set("vdev_children", VdevChildren);
 
     private Nvlist Common()
     {

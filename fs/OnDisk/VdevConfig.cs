@@ -42,6 +42,12 @@ public sealed class VdevConfig
     /// <summary>True for a device, as opposed to a group of them.</summary>
     public bool IsLeaf => Type is "file" or "disk";
 
+    /// <summary>True for the place of a vdev that was removed.</summary>
+    public bool IsHole => Type is "hole";
+
+    /// <summary>The place of a vdev that was removed.</summary>
+    public static VdevConfig Hole(ulong id) => new() { Type = "hole", Id = id };
+
     /// <summary>Sum of the guids of this vdev and all below, mod 2^64.</summary>
     public ulong GuidSum
     {
@@ -99,7 +105,7 @@ public sealed class VdevConfig
             _ = n.Set("DTL", dtl);
         }
 
-        _ = n.Set("create_txg", CreateTxg);
+        _ = IsHole ? n.Set("is_hole", 1) : n.Set("create_txg", CreateTxg);
         if (Children.Count > 0)
         {
             _ = n.Set("children", Children.Select(c => c.ToNvlist(isTop: false)).ToArray());

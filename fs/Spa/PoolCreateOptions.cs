@@ -39,6 +39,9 @@ public sealed class PoolCreateOptions
     /// <summary>Paths to record for the devices, in order; null: those they were opened by.</summary>
     public IReadOnlyList<string>? DevicePaths { get; init; }
 
+    /// <summary>So many of the devices, at the end, are for the intent log alone.</summary>
+    public int LogDevices { get; init; }
+
     /// <summary>User that the root directory belongs to.</summary>
     public uint OwnerUid { get; init; }
 

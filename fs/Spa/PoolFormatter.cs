@@ -51,8 +51,8 @@ public static unsafe class PoolFormatter
         Validate(devices, options);
         var guids = new GuidSource(options.GuidSeed);
         ulong poolGuid = guids.Next();
-        Vdev[] vdevs = [.. devices.Select((io, i) => MakeVdev(io, i, options, guids.Next()))];
-        VdevConfig[] tops = [.. vdevs.Select((v, i) => MakeConfig(v, devices[i]))];
+        Vdev[] vdevs = [.. devices.Select((io, i) => MakeVdev(io, i, devices.Count - options.LogDevices, options, guids.Next()))];
+        VdevConfig[] tops = [.. vdevs.Select(static v => v.ToConfig())];
         var config = new PoolConfig
         {
             Name = options.Name,
@@ -104,6 +104,11 @@ public static unsafe class PoolFormatter
             throw new ZfsException(Errno.EINVAL, $"a pool has 1 to {MaxDevices} devices, not {devices.Count}");
         }
 
+        if (options.LogDevices < 0 || options.LogDevices >= devices.Count)
+        {
+            throw new ZfsException(Errno.EINVAL, $"{options.LogDevices} of {devices.Count} devices for the log: there must be one for data");
+        }
+
         if (options.Ashift is < 9 or > 13)
         {
             throw new ZfsException(Errno.EINVAL, $"ashift must be 9 to 13, not {options.Ashift}");
@@ -153,7 +158,7 @@ public static unsafe class PoolFormatter
         }
     }
 
-    private static Vdev MakeVdev(IVdevIo io, int index, PoolCreateOptions options, ulong guid)
+    private static Vdev MakeVdev(IVdevIo io, int index, int normal, PoolCreateOptions options, ulong guid)
     {
         ulong asize = Vdev.AsizeFor(io.Size);
         return new Vdev
@@ -164,29 +169,17 @@ public static unsafe class PoolFormatter
             Asize = asize & ~((1UL << options.Ashift) - 1),
             MetaslabArray = FirstArray + (ulong)index,
             MetaslabShift = Vdev.MetaslabShiftFor(asize),
+            IsLog = index >= normal,
             CreateTxg = Txg,
             Path = options.DevicePaths?[index] ?? io.Path,
             Io = io,
         };
     }
 
-    private static VdevConfig MakeConfig(Vdev v, IVdevIo io) => new()
-    {
-        Type = io is FileVdevIo { IsBlockDevice: true } ? "disk" : "file",
-        Id = v.Id,
-        Guid = v.Guid,
-        Path = v.Path,
-        MetaslabArray = v.MetaslabArray,
-        MetaslabShift = (ulong)v.MetaslabShift,
-        Ashift = (ulong)v.Ashift,
-        Asize = v.Asize,
-        CreateTxg = Txg,
-    };
-
     private static (ulong Seconds, Blkptr RootBp) WriteTree(Vdev[] vdevs, PoolConfig config, PoolCreateOptions options, GuidSource guids)
     {
         (long seconds, long nanoseconds) = Kclock.WallTime();
-        var space = new PoolFormatterSpace(vdevs);
+        var space = new PoolFormatterSpace([.. vdevs.Where(static v => !v.IsLog)]);
         var fs = new PoolFormatterObjset(space, ObjsetPhys.TypeZfs, copies: 2, levels: 7);
         AddFileSystem(fs, options, guids, seconds, nanoseconds);
         fs.PlaceMeta();

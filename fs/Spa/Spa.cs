@@ -36,7 +36,7 @@ public sealed partial class Spa : ITxgHost
     private readonly bool _writeWithSnapshots;
     private readonly List<Action<DmuTx>> _tasks = [];
     private readonly ObjsetSync _sync;
-    private readonly Vdev?[] _vdevsById;
+    private Vdev?[] _vdevsById;
     private readonly int _sectorBytes;
     private readonly Mempool? _stored;
     private PoolConfig _config;
@@ -50,19 +50,16 @@ public sealed partial class Spa : ITxgHost
     private bool _closed;
     private string? _failReason;
 
-    private Spa(PoolConfig config, IReadOnlyList<Vdev> vdevs, in Uberblock uberblock, PoolSuspension suspension, SpaOpenOptions options)
+    private Spa(PoolConfig config, IReadOnlyList<Vdev> all, in Uberblock uberblock, PoolSuspension suspension, SpaOpenOptions options)
     {
         Suspension = suspension;
         _config = config;
+        List<Vdev> vdevs = [.. all.Where(static v => !v.IsMissing)];
+        MissingLogs = [.. all.Where(static v => v.IsMissing)];
         Vdevs = vdevs;
         _uberblock = uberblock;
         _rootBp = uberblock.RootBp;
-        _vdevsById = new Vdev?[vdevs.Max(static v => v.Id) + 1];
-        foreach (Vdev v in vdevs)
-        {
-            _vdevsById[v.Id] = v;
-        }
-
+        _vdevsById = ById(vdevs);
         _sectorBytes = 1 << vdevs.Max(static v => v.Ashift);
         ReadOnlyReason = options.ReadOnly ? "opened read-only" : null;
         _writeWithSnapshots = options.WriteWithSnapshots;
@@ -71,7 +68,7 @@ public sealed partial class Spa : ITxgHost
         Dnodes = new SyncPool("dnode", DnodeCache, SyncDnodes);
         _stored = SyncPool.InForce ? Mempool.OfCache("zio_stored", ZioBuf.CacheFor(ZioBuf.MaxSize), 1) : null;
         BonusCache = KmemCache.Create("dn_bonus", DnodePhys.MaxBonus);
-        Allocator = new SpaAllocator(vdevs) { IsShort = () => IsShort };
+        Allocator = new SpaAllocator(all) { IsShort = () => IsShort };
         int workers = options.Workers > 0 ? options.Workers : Math.Clamp(Kthread.CpuCount, 1, 4);
         Pipeline = new ZioPipeline(Allocator, vdevs, workers);
         Prefetcher = new Prefetcher(workers);
@@ -94,8 +91,11 @@ public sealed partial class Spa : ITxgHost
     /// <summary>Pool version on disk.</summary>
     public ulong Version => _config.Version;
 
-    /// <summary>Top-level vdevs.</summary>
-    public IReadOnlyList<Vdev> Vdevs { get; }
+    /// <summary>Top-level vdevs that are here. A list is never changed, but may be replaced.</summary>
+    public IReadOnlyList<Vdev> Vdevs { get; private set; }
+
+    /// <summary>Log vdevs of the pool that are not here; it was opened all the same (<see cref="SpaOpenOptions.WithoutLog"/>).</summary>
+    public IReadOnlyList<Vdev> MissingLogs { get; private set; }
 
     /// <summary>The transaction engine.</summary>
     public TxgEngine Txg { get; }

@@ -15,7 +15,7 @@ namespace ZfsLite.Fs;
 /// apart while that is possible. Each copy number has a metaslab of its own in use and goes on where it stopped (next fit), so
 /// that blocks written one after the other lie one after the other and the vdev queue can write them in one piece. The
 /// metaslab is left when it can't serve, for the emptiest one. When a metaslab is nearly full, small blocks fill its holes
-/// from the start and leave the long runs to large blocks. Log vdevs serve log blocks only.
+/// from the start and leave the long runs to large blocks. Log vdevs serve log blocks only; they may come and go (SpaAllocatorLogs).
 ///
 /// Convergence. Writing space maps changes the MOS, writing the MOS allocates, and that makes new records. The sync loop
 /// therefore calls SyncPass until it says that there was nothing to append. It ends because a block born in this txg is
@@ -44,9 +44,9 @@ public sealed partial class SpaAllocator : IDisposable
     private readonly Kcondvar _notBusy = new("metaslab_busy");
     private readonly RangeMemory _memory = new();
     private readonly Mempool? _bitmaps;
-    private readonly MetaslabGroup?[] _byId;
     private readonly MetaslabGroup[] _normal;
-    private readonly MetaslabGroup[] _log;
+    private MetaslabGroup?[] _byId;
+    private MetaslabGroup[] _log;
     private readonly List<Metaslab>[] _dirty = [[], [], [], []];
     private readonly List<Metaslab> _syncing = [];
     private readonly long _bitmapBudget;
@@ -79,7 +79,7 @@ public sealed partial class SpaAllocator : IDisposable
         }
 
         _normal = [.. _byId.Where(static g => g is { Vdev.IsLog: false })!];
-        _log = [.. _byId.Where(static g => g is { Vdev.IsLog: true })!];
+        _log = [.. _byId.Where(static g => g is { Vdev: { IsLog: true, IsMissing: false } })!];
         _bitmaps = MakeBitmapPool();
         _bitmapBudget = Math.Max(1 << 20, KmemSystem.Current.ArenaBytes / 32);
     }
@@ -130,10 +130,7 @@ public sealed partial class SpaAllocator : IDisposable
     {
         foreach (MetaslabGroup? g in _byId)
         {
-            for (int i = 0; i < g?.Count; i++)
-            {
-                g.Metaslabs[i] = new Metaslab(g, i, _memory, 0, 0, 0);
-            }
+            MakeEmpty(g);
         }
 
         TotalBytes = Sum(_normal, static g => g.Bytes);

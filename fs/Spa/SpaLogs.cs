@@ -30,6 +30,20 @@ public sealed partial class Spa
         }
     }
 
+    /// <summary>Is this address on a log device that is missing?</summary>
+    internal bool IsOnMissingLog(in Dva dva)
+    {
+        foreach (Vdev v in MissingLogs)
+        {
+            if (v.Id == dva.Vdev)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>
     /// Claims what the logs of all datasets refer to. Before anything is allocated; the object sets stay open until their heads are on
     /// disk, which is when <see cref="FinishClaims"/> returns.

@@ -18,7 +18,7 @@ public sealed partial class Spa
         ArgumentNullException.ThrowIfNull(devices);
         ArgumentNullException.ThrowIfNull(options);
         var suspension = new PoolSuspension();
-        (PoolConfig config, List<Vdev> vdevs, Uberblock ub) = ReadLabels(devices, suspension);
+        (PoolConfig config, List<Vdev> vdevs, Uberblock ub) = PoolLabels.Read(devices, suspension, options.WithoutLog);
         if (!options.ReadOnly && devices.Any(static d => d.IsReadOnly))
         {
             throw new ZfsException(Errno.EROFS, $"pool '{config.Name}': a device is open for reading only");
@@ -34,6 +34,7 @@ public sealed partial class Spa
                 List<Objset> claimed = spa.ClaimLogs(out ulong newest);
                 spa.StartWriting();
                 spa.FinishClaims(claimed, newest);
+                spa.ForgetMissingLogs();
             }
 
             return spa;
@@ -84,103 +85,6 @@ public sealed partial class Spa
 
     /// <summary>For tests: runs when everything is written and the devices are still open.</summary>
     internal Action? BeforeDevicesClose { get; set; }
-
-    private static (PoolConfig Config, List<Vdev> Vdevs, Uberblock Ub) ReadLabels(IReadOnlyList<IVdevIo> devices, PoolSuspension suspension)
-    {
-        PoolConfig? best = null;
-        Uberblock ub = default;
-        bool found = false;
-        var tops = new SortedDictionary<ulong, (VdevConfig Config, IVdevIo Io)>();
-        foreach (IVdevIo io in devices)
-        {
-            VdevLabelScan scan = VdevLabel.Scan(io);
-            if (scan.Config is not { } config)
-            {
-                throw new ZfsException(Errno.EINVAL, scan.SeenBigEndian
-                    ? $"{io.Path}: a pool written on a big-endian machine is not supported"
-                    : $"{io.Path}: not a ZFS pool (no valid label)");
-            }
-
-            if (config.Unsupported() is { } why)
-            {
-                throw new ZfsException(Errno.EOPNOTSUPP, why);
-            }
-
-            if (best is not null && best.PoolGuid != config.PoolGuid)
-            {
-                throw new ZfsException(Errno.EINVAL, $"{io.Path} belongs to pool '{config.Name}', not to '{best.Name}'");
-            }
-
-            VdevConfig top = config.Tops[0];
-            if (!tops.TryAdd(top.Id, (top, io)))
-            {
-                throw new ZfsException(Errno.EINVAL, $"{io.Path}: vdev {top.Id} of pool '{config.Name}' is given twice");
-            }
-
-            if (best is null || config.Txg > best.Txg)
-            {
-                best = config;
-            }
-
-            if (scan.HasUberblock && (!found || scan.Best.IsNewerThan(ub)))
-            {
-                ub = scan.Best;
-                found = true;
-            }
-        }
-
-        if (best is null)
-        {
-            throw new ZfsException(Errno.EINVAL, "no device given");
-        }
-
-        if (!found)
-        {
-            throw new ZfsException(Errno.EIO, $"pool '{best.Name}': no valid uberblock");
-        }
-
-        if (best.State == PoolState.Destroyed)
-        {
-            throw new ZfsException(Errno.ENODEV, $"pool '{best.Name}' was destroyed");
-        }
-
-        if ((ulong)tops.Count < best.VdevChildren)
-        {
-            throw MissingVdevs.Error(PoolReader.Open(devices));
-        }
-
-        PoolConfig whole = best.With(best.State, best.Txg, [.. tops.Values.Select(static t => t.Config)]);
-        if (whole.GuidSum != ub.GuidSum)
-        {
-            throw new ZfsException(Errno.ENXIO, $"pool '{best.Name}': the devices are not those of its last state (guid sum)");
-        }
-
-        return (whole, [.. tops.Values.Select(t => ToVdev(t.Config, t.Io, suspension))], ub);
-    }
-
-    private static Vdev ToVdev(VdevConfig c, IVdevIo io, PoolSuspension suspension)
-    {
-        ulong room = Vdev.AsizeFor(io.Size);
-        if (io.Size < Vdev.MinDeviceSize || c.Asize > room)
-        {
-            throw new ZfsException(Errno.EOVERFLOW, $"{io.Path} is too short: {io.Size} bytes, the pool needs {c.Asize + Vdev.DataStart + Vdev.EndReserve}");
-        }
-
-        return new Vdev
-        {
-            Id = (uint)c.Id,
-            Guid = c.Guid,
-            Ashift = (int)c.Ashift,
-            Asize = c.Asize,
-            MetaslabArray = c.MetaslabArray,
-            MetaslabShift = (int)c.MetaslabShift,
-            IsLog = c.IsLog,
-            CreateTxg = c.CreateTxg,
-            Path = c.Path ?? io.Path,
-            Io = io,
-            Guard = new PoolVdevIo(io, suspension),
-        };
-    }
 
     private void LoadMos()
     {

@@ -15,6 +15,9 @@ public sealed class SpaOpenOptions
     /// <summary>Longest life of an open txg with changes, seconds.</summary>
     public int TxgTimeoutSeconds { get; init; } = 5;
 
+    /// <summary>Open the pool without log devices that are missing: records of the intent log that lie there are given up.</summary>
+    public bool WithoutLog { get; init; }
+
     /// <summary>For tests: write to pools with snapshots and clones too.</summary>
     internal bool WriteWithSnapshots { get; init; }
 }

@@ -149,16 +149,17 @@ public sealed partial class Spa
     /// </summary>
     private void WriteLabels(ulong txg, bool config)
     {
-        FlushVdevs();
+        FlushVdevs(config);
         PoolConfig? current = config ? _config.With(_exporting ? PoolState.Exported : PoolState.Active, txg, CurrentTops()) : null;
         if (current is not null)
         {
             WriteConfigLabels(current, 0);
-            FlushVdevs();
+            FlushVdevs(config);
         }
 
         Uberblock ub = _uberblock;
         ub.Txg = txg;
+        ub.GuidSum = current?.GuidSum ?? ub.GuidSum;
         ub.Timestamp = (ulong)Kmem.Spl.Kclock.WallTime().Seconds;
         ub.RootBp = _rootBp;
         ub.Version = _config.Version;
@@ -171,12 +172,12 @@ public sealed partial class Spa
             }
         }
 
-        FlushVdevs();
+        FlushVdevs(config);
         _uberblock = ub;
         if (current is not null)
         {
             WriteConfigLabels(current, 1);
-            FlushVdevs();
+            FlushVdevs(config);
             _config = current;
             _configDirty = false;
         }
@@ -202,11 +203,15 @@ public sealed partial class Spa
         }
     }
 
-    private void FlushVdevs()
+    // Log blocks are flushed by who commits: a txg needs log devices only for their labels.
+    private void FlushVdevs(bool config)
     {
         for (int i = 0; i < Vdevs.Count; i++)
         {
-            Check(Vdevs[i].Flush());
+            if (!Vdevs[i].IsLog || config)
+            {
+                Check(Vdevs[i].Flush());
+            }
         }
     }
 

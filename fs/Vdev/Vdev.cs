@@ -36,6 +36,9 @@ public sealed unsafe class Vdev
     /// <summary>Holds the intent log only.</summary>
     public bool IsLog { get; init; }
 
+    /// <summary>The device is not here: nothing can be read or written.</summary>
+    public bool IsMissing => Io is MissingVdevIo;
+
     /// <summary>Txg in which it joined the pool.</summary>
     public ulong CreateTxg { get; init; }
 
@@ -63,6 +66,21 @@ public sealed unsafe class Vdev
 
     /// <summary>Metaslab size for that much allocatable space: about 200 metaslabs, 128 KiB at least.</summary>
     public static int MetaslabShiftFor(ulong asize) => Math.Max(17, 64 - System.Numerics.BitOperations.LeadingZeroCount(asize / 200));
+
+    /// <summary>How the configuration of the pool describes it.</summary>
+    public VdevConfig ToConfig() => new()
+    {
+        Type = Io is FileVdevIo { IsBlockDevice: true } ? "disk" : "file",
+        Id = Id,
+        Guid = Guid,
+        Path = Path,
+        MetaslabArray = MetaslabArray,
+        MetaslabShift = (ulong)MetaslabShift,
+        Ashift = (ulong)Ashift,
+        Asize = Asize,
+        IsLog = IsLog,
+        CreateTxg = CreateTxg,
+    };
 
     /// <summary>True if the range lies within the allocatable space.</summary>
     public bool Contains(ulong offset, ulong length) => offset <= Asize && length <= Asize - offset;

@@ -139,6 +139,14 @@ public static unsafe class VdevLabel
     /// </summary>
     public static int Initialise(IVdevIo io, Nvlist config)
     {
+        int result = Wipe(io);
+        result = result != 0 ? result : WriteConfig(io, 0, config);
+        return result != 0 ? result : WriteConfig(io, 1, config);
+    }
+
+    /// <summary>Overwrites all labels with zeros: the device belongs to no pool. 0 or an errno. Flush afterwards.</summary>
+    public static int Wipe(IVdevIo io)
+    {
         byte* zeros = ZioBuf.Alloc(UberblockRingSize, KmFlags.PushPage);
         try
         {
@@ -159,8 +167,7 @@ public static unsafe class VdevLabel
             ZioBuf.Free(zeros, UberblockRingSize);
         }
 
-        int result = WriteConfig(io, 0, config);
-        return result != 0 ? result : WriteConfig(io, 1, config);
+        return 0;
     }
 
     private static int WriteOne(IVdevIo io, long at, byte* data, int size)
@@ -185,6 +192,7 @@ public static unsafe class VdevLabel
 
         PoolConfig config = PoolConfig.FromLabel(list);
         scan.ValidLabels |= 1 << label;
+        scan.Configs[label] = config;
         if (scan.Config is null || config.Txg > scan.Config.Txg)
         {
             scan.Config = config;

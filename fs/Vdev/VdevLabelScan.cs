@@ -6,6 +6,12 @@ public sealed class VdevLabelScan
     /// <summary>The configuration of the newest whole label; null if there is none.</summary>
     public PoolConfig? Config { get; internal set; }
 
+    /// <summary>What each label says; null where it is not whole.</summary>
+    public PoolConfig?[] Configs { get; } = new PoolConfig?[VdevLabel.Count];
+
+    /// <summary>The configuration that belongs to an uberblock: a crash may have left labels that are ahead of it. Without one the newest.</summary>
+    public PoolConfig? ConfigAt(ulong txg) => Configs.Where(c => c?.Txg <= txg).MaxBy(static c => c!.Txg) ?? Config;
+
     /// <summary>The same as it was read.</summary>
     public Nvlist? ConfigList { get; internal set; }
 

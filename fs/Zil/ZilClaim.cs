@@ -15,9 +15,21 @@ internal static unsafe class ZilClaim
     /// <param name="newest">The youngest birth of what was claimed.</param>
     internal static bool Claim(Spa spa, ZilHeader* header, ulong first, ref ulong newest)
     {
-        if (header->Log.IsHole || header->ClaimTxg != 0)
+        if (header->Log.IsHole || (header->ClaimTxg != 0 && spa.MissingLogs.Count == 0))
         {
             return false;
+        }
+
+        if (spa.IsOnMissingLog(header->Log.Dva0))
+        {
+            *header = default;
+            return true;
+        }
+
+        if (header->ClaimTxg != 0)
+        {
+            CutAtMissing(spa, header);
+            return true;
         }
 
         byte* block = ZioBuf.Alloc(ZilBlock.MaxSize, KmFlags.Sleep);
@@ -39,7 +51,7 @@ internal static unsafe class ZilClaim
     {
         var claimed = new HashSet<(ulong, ulong)>();
         var chain = new ZilChain(spa.VdevsById, header->Log, block);
-        while (chain.MoveNext() && IsOurs(spa, chain.Bp, first, claimed, ref newest))
+        while (chain.MoveNext() && !spa.IsOnMissingLog(chain.Bp.Dva0) && IsOurs(spa, chain.Bp, first, claimed, ref newest))
         {
             header->ClaimBlockSeq = chain.BlockSeq;
             if (!chain.Read())
@@ -62,6 +74,27 @@ internal static unsafe class ZilClaim
                 return;
             }
         }
+    }
+
+    /// <summary>A log that was claimed when all devices were here ends before its first block on one that is missing now.</summary>
+    private static void CutAtMissing(Spa spa, ZilHeader* header)
+    {
+        byte* block = ZioBuf.Alloc(ZilBlock.MaxSize, KmFlags.Sleep);
+        var chain = new ZilChain(spa.VdevsById, header->Log, block);
+        ulong last = 0;
+        while (chain.MoveNext() && chain.BlockSeq <= header->ClaimBlockSeq)
+        {
+            if (spa.IsOnMissingLog(chain.Bp.Dva0))
+            {
+                header->ClaimBlockSeq = last;
+                break;
+            }
+
+            last = chain.BlockSeq;
+            _ = chain.Read();
+        }
+
+        ZioBuf.Free(block, ZilBlock.MaxSize);
     }
 
     /// <summary>A write whose data are a block of their own.</summary>

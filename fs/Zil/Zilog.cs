@@ -198,6 +198,28 @@ internal sealed unsafe partial class Zilog
         return _spa.HasFailed ? Errno.EIO : 0;
     }
 
+    /// <summary>Gives the chain up between two commits, while the file system is in use: the next one is begun where blocks are given out then. 0 or
+    /// an errno.</summary>
+    internal int Restart()
+    {
+        _lock.Enter();
+        while (_writing)
+        {
+            _done.Wait(_lock, _commitWait);
+        }
+
+        _writing = true;
+        _commitWait.Writer = Kthread.Current;
+        _lock.Exit();
+        int error = Drop();
+        _lock.Enter();
+        _writing = false;
+        _commitWait.Writer = null;
+        _done.Broadcast();
+        _lock.Exit();
+        return error;
+    }
+
     /// <summary>Counts records that were done again.</summary>
     internal void NoteReplayed(long records) => _stats.Replayed = records;
 

@@ -31,6 +31,10 @@ internal sealed class ControlFakePool : IPoolCommands
     public void Set(string? dataset, IReadOnlyDictionary<string, string> values) =>
         Call($"set {dataset} {string.Join(' ', values.OrderBy(v => v.Key, StringComparer.Ordinal).Select(v => $"{v.Key}={v.Value}"))}");
 
+    public void AddLog(IReadOnlyList<string> devices) => Call($"add_log {string.Join(' ', devices)}");
+
+    public void RemoveLog(string device) => Call($"remove_log {device}");
+
     public KmemInfo Kmem() => new()
     {
         Arena = 64 << 20,

@@ -13,8 +13,10 @@ public static class CommandLine
 {
     private static readonly (string Name, string Usage)[] s_usages =
     [
-        ("create", "zfslite create POOL DEVICE... [--size 1G] [--ashift 9|12] [-o property=value]..."),
-        ("mount", "zfslite mount DEVICE... DIR [-o option,...] [--memory 256M] [--policy fstrans] [--background]"),
+        ("create", "zfslite create POOL DEVICE... [log DEVICE...] [--size 1G] [--ashift 9|12] [-o property=value]..."),
+        ("add", "zfslite add POOL|DIR|DEVICE... log DEVICE... [--size 1G]"),
+        ("remove", "zfslite remove POOL|DIR|DEVICE... LOGDEVICE [-m]"),
+        ("mount", "zfslite mount DEVICE... DIR [-o option,...] [--memory 256M] [--policy fstrans] [-m] [--background]"),
         ("unmount", "zfslite unmount DIR"),
         ("sync", "zfslite sync POOL"),
         ("status", "zfslite status [POOL|DIR|DEVICE...] [--json]"),
@@ -25,7 +27,7 @@ public static class CommandLine
         ("slab", "zfslite kmem slab [POOL|DIR] [--json]"),
         ("policies", "zfslite kmem policies [--json]"),
         ("txgs", "zfslite txgs POOL|DIR [--json]"),
-        ("check", "zfslite check DEVICE... [--json]"),
+        ("check", "zfslite check DEVICE... [-m] [--json]"),
         ("import", "zfslite import --list DIR [--json]"),
     ];
 
@@ -79,6 +81,8 @@ public static class CommandLine
     {
         var root = new RootCommand("ZFS (pool version 23) as an ordinary process: make, mount, check and inspect pools in files or block devices.");
         root.Subcommands.Add(CreateCommand.Build(io));
+        root.Subcommands.Add(AddCommand.Build());
+        root.Subcommands.Add(RemoveCommand.Build());
         root.Subcommands.Add(MountCommand.Build(io));
         root.Subcommands.Add(UnmountCommand.Build(io));
         root.Subcommands.Add(SyncCommand.Build(io));

@@ -9,6 +9,8 @@ internal static class CommonOptions
 
     internal static Option<string?> Dataset() => new("--dataset") { Description = "A child file system or snapshot of the pool, as pool/fs, fs or fs@snap.", HelpName = "NAME" };
 
+    internal static Option<bool> WithoutLog() => new("-m") { Description = "Do without log devices that are missing; what was fsynced and lies there alone is lost." };
+
     internal static Argument<string[]> Targets(string description) =>
         new("target") { Description = description, HelpName = "POOL|DIR|DEVICE", Arity = ArgumentArity.ZeroOrMore };
 

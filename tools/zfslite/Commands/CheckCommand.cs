@@ -14,14 +14,16 @@ internal static class CheckCommand
         Argument<string[]> devices = new("device") { Description = "The pool's device.", HelpName = "DEVICE", Arity = ArgumentArity.OneOrMore };
         Option<bool> json = CommonOptions.Json();
         command.Arguments.Add(devices);
+        Option<bool> withoutLog = CommonOptions.WithoutLog();
         command.Options.Add(json);
-        command.SetAction(parsed => Run(io, parsed.GetRequiredValue(devices), parsed.GetValue(json)));
+        command.Options.Add(withoutLog);
+        command.SetAction(parsed => Run(io, parsed.GetRequiredValue(devices), parsed.GetValue(withoutLog), parsed.GetValue(json)));
         return command;
     }
 
-    private static int Run(CommandIo io, string[] devices, bool json)
+    private static int Run(CommandIo io, string[] devices, bool withoutLog, bool json)
     {
-        CheckInfo result = OfflineCheck.Run(io, [.. devices.Select(Path.GetFullPath)], showProgress: !json);
+        CheckInfo result = OfflineCheck.Run(io, [.. devices.Select(Path.GetFullPath)], withoutLog, showProgress: !json);
         if (json)
         {
             io.Out.WriteLine(JsonSerializer.Serialize(result, ControlJson.Default.CheckInfo));

@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace ZfsLite.Cli;
 
-/// <summary>zfslite create POOL DEVICE… [--size 1G] [-o property=value]…</summary>
+/// <summary>zfslite create POOL DEVICE… [log DEVICE…] [--size 1G] [-o property=value]…</summary>
 internal static class CreateCommand
 {
     /// <summary>Smallest device of a pool: ZFS's own limit.</summary>
@@ -12,7 +12,7 @@ internal static class CreateCommand
     {
         var command = new Command("create", "Makes a pool on files or block devices; on several, data is spread over all of them (no redundancy).");
         Argument<string> pool = new("pool") { Description = "Name of the new pool.", HelpName = "POOL" };
-        Argument<string[]> devices = new("device") { Description = "A file (made, sparse, with --size) or a block device.", HelpName = "DEVICE", Arity = ArgumentArity.OneOrMore };
+        Argument<string[]> devices = new("device") { Description = "A file (made, sparse, with --size) or a block device. Those after the word log are for the intent log alone.", HelpName = "DEVICE", Arity = ArgumentArity.OneOrMore };
         Option<string?> size = new("--size") { Description = "Make each file that does not exist, with this size: 64M at least.", HelpName = "SIZE" };
         Option<int?> ashift = new("--ashift") { Description = "Smallest block as a power of two: 9 (512 bytes, the default) or 12 (4 KiB)." };
         Option<string[]> properties = new("-o") { Description = "A property of the root file system: atime, compression, checksum, recordsize, copies, sync, logbias.", HelpName = "property=value", Arity = ArgumentArity.ZeroOrMore };
@@ -35,18 +35,28 @@ internal static class CreateCommand
         }
 
         Dictionary<string, string> values = PropertyText.ParsePairs(properties, "create");
-        long? bytes = null;
-        if (size is not null)
-        {
-            bytes = ByteSize.TryParse(size, out long b)
-                ? b
-                : throw CliException.Usage($"create: '{size}' is not a size", "a size such as 64M, 1G or 2T");
-        }
-
-        string[] paths = [.. devices.Select(Path.GetFullPath)];
-        long made = PoolCreator.Create(pool, paths, bytes, ashift ?? 9, values);
-        io.Out.WriteLine($"pool {pool} made on {string.Join(' ', paths)}, {ByteSize.Format(made)}");
+        long? bytes = ParseSize(size, "create");
+        (string[] paths, string[] logs) = SplitAtLog(devices, "create");
+        long made = PoolCreator.Create(pool, paths, logs, bytes, ashift ?? 9, values);
+        io.Out.WriteLine($"pool {pool} made on {string.Join(' ', paths)}{(logs.Length > 0 ? $", log on {string.Join(' ', logs)}" : "")}, {ByteSize.Format(made)}");
         return ExitCode.Ok;
+    }
+
+    /// <summary>The value of --size; null if it was not given.</summary>
+    internal static long? ParseSize(string? size, string command) =>
+        size is null ? null
+        : ByteSize.TryParse(size, out long bytes) ? bytes
+        : throw CliException.Usage($"{command}: '{size}' is not a size", "a size such as 64M, 1G or 2T");
+
+    /// <summary>What stands before the word log, and the devices after it, as full paths. There must be some on both sides of it.</summary>
+    internal static (string[] Before, string[] Logs) SplitAtLog(string[] words, string command)
+    {
+        int at = Array.IndexOf(words, "log");
+        string[] before = at < 0 ? words : words[..at];
+        string[] logs = at < 0 ? [] : words[(at + 1)..];
+        return before.Length == 0 || (at >= 0 && logs.Length == 0)
+            ? throw CliException.Usage($"{command}: no device {(before.Length == 0 ? "before" : "after")} the word log", CommandLine.UsageOf(command))
+            : ([.. before.Select(Path.GetFullPath)], [.. logs.Select(Path.GetFullPath)]);
     }
 
     /// <summary>The names that ZFS allows for a pool.</summary>

@@ -12,7 +12,7 @@ internal static class ImportCommand
         new("STATE", p => p.State),
         new("VERSION", p => p.Version.ToString(), true),
         new("TXG", p => p.Txg.ToString(), true),
-        new("DEVICES", p => string.Join(' ', p.Devices) + (p.Missing.Count > 0 ? $" (missing: {string.Join(", ", p.Missing)})" : "")),
+        new("DEVICES", p => string.Join(' ', p.Devices.Select(d => p.LogDevices.Contains(d) ? $"log {d}" : d)) + (p.Missing.Count > 0 ? $" (missing: {string.Join(", ", p.Missing)})" : "")),
     ];
 
     internal static Command Build(CommandIo io)

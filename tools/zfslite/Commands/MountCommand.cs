@@ -15,6 +15,7 @@ internal static class MountCommand
         Option<string?> policy = new("--policy") { Description = "Memory policy: fstrans (the default), or one of history, which can deadlock: see zfslite kmem policies.", HelpName = "NAME" };
         Option<int?> torture = new("--torture-reclaim") { Description = "One in N unmarked sleeping allocations runs the shrinkers.", HelpName = "N" };
         Option<bool> background = new("--background") { Description = "Return when the mount is usable; the daemon goes on." };
+        Option<bool> withoutLog = CommonOptions.WithoutLog();
         Option<bool> trace = new("-d", "--trace") { Description = "Print every FUSE request." };
         Option<string?> svg = new("--deadlock-svg") { Description = "Where to draw a deadlock, if one is proved.", HelpName = "FILE" };
         Option<string?> engine = new("--slab-engine") { Description = "Engine of slab caches: slubq (the default) or spl.", HelpName = "NAME" };
@@ -22,7 +23,7 @@ internal static class MountCommand
         Option<string?> watched = new("--slab-debug") { Description = "Watches slab caches: letters (F consistency, Z red zones, P poison, U owners, T trace, L leaks, A failslab; FZPU if none), then caches, as in slub_debug.", HelpName = "FZPU[,CACHE...][;...]" };
         Option<int> limit = new("--unmount-limit") { Hidden = true, DefaultValueFactory = static _ => UnmountGuard.LimitSecondsDefault };
         command.Arguments.Add(paths);
-        foreach (Option option in new Option[] { options, memory, policy, torture, background, trace, svg, engine, slabLimit, watched, limit })
+        foreach (Option option in new Option[] { options, memory, policy, torture, withoutLog, background, trace, svg, engine, slabLimit, watched, limit })
         {
             command.Options.Add(option);
         }
@@ -39,14 +40,15 @@ internal static class MountCommand
             parsed.GetValue(limit),
             parsed.GetValue(engine),
             parsed.GetValue(slabLimit),
-            parsed.GetValue(watched))));
+            parsed.GetValue(watched),
+            parsed.GetValue(withoutLog))));
         return command;
     }
 
     /// <summary>Checks everything that can be checked before the pool is touched.</summary>
     internal static MountSettings Settings(
         string[] paths, MountOptions options, string? memory, string? policy, int? torture, bool background, bool trace, string? svg,
-        int unmountLimit = UnmountGuard.LimitSecondsDefault, string? slabEngine = null, int? splSlabLimit = null, string? slabDebug = null)
+        int unmountLimit = UnmountGuard.LimitSecondsDefault, string? slabEngine = null, int? splSlabLimit = null, string? slabDebug = null, bool withoutLog = false)
     {
         if (paths.Length < 2 && !(options.Remount && paths.Length == 1))
         {
@@ -85,6 +87,7 @@ internal static class MountCommand
             SplSlabLimit = splSlabLimit ?? new SplEngineOptions().SlabLimit,
             SlabDebug = ParseWatched(slabDebug),
             TortureReclaim = torture ?? options.TortureReclaim ?? 0,
+            WithoutLog = withoutLog,
             Background = background,
             Trace = trace,
             DeadlockSvg = svg is null ? null : Path.GetFullPath(svg),

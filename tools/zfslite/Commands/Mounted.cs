@@ -41,7 +41,7 @@ internal static class Mounted
     /// <summary>
     /// Asks the daemon of a pool, or, if none has it and the words are its devices, opens the pool for this one question.
     /// </summary>
-    internal static T Ask<T>(IReadOnlyList<string> target, bool readOnly, Func<ControlClient, T> mounted, Func<IPoolCommands, T> unmounted)
+    internal static T Ask<T>(IReadOnlyList<string> target, bool readOnly, Func<ControlClient, T> mounted, Func<IPoolCommands, T> unmounted, bool withoutLog = false)
     {
         if (ControlClient.Find(target[0]) is { } client)
         {
@@ -49,7 +49,7 @@ internal static class Mounted
             return other is null ? mounted(client) : throw new CliException($"{other} is no device of the mounted pool {client.Hello.Pool}", "name one pool");
         }
 
-        using OfflinePool pool = OfflinePool.Open([.. target.Select(DevicePath)], readOnly);
+        using OfflinePool pool = OfflinePool.Open([.. target.Select(DevicePath)], readOnly, withoutLog);
         return unmounted(pool);
     }
 

@@ -14,6 +14,7 @@ internal static class StatusCommand
         new("read-only", s => s.ReadOnly ?? ""),
         new("version", s => s.Version.ToString()),
         new("devices", s => string.Join(' ', s.Devices)),
+        new("log devices", s => string.Join(' ', s.LogDevices)),
         new("mounted on", s => s.MountPoint ?? ""),
         new("dataset", s => s.Dataset ?? ""),
         new("options", s => s.Options ?? ""),

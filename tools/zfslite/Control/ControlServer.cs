@@ -115,6 +115,12 @@ public sealed class ControlServer : IDisposable
             case "set":
                 _pool.Set(request.Dataset, request.Values);
                 return Done();
+            case "add_log":
+                _pool.AddLog(request.Names);
+                return Done();
+            case "remove_log":
+                _pool.RemoveLog(request.Names.Count == 1 ? request.Names[0] : "");
+                return Done();
             case "kmem":
                 return Success(_pool.Kmem(), json.KmemInfo);
             case "kmem_leaks":

@@ -23,6 +23,12 @@ public interface IPoolCommands
     /// <summary>Sets properties; all or none.</summary>
     void Set(string? dataset, IReadOnlyDictionary<string, string> values);
 
+    /// <summary>Gives the pool devices for its intent log.</summary>
+    void AddLog(IReadOnlyList<string> devices);
+
+    /// <summary>Takes a log device out of the pool, by its path or guid.</summary>
+    void RemoveLog(string device);
+
     /// <summary>Slab table, watermarks, counters.</summary>
     KmemInfo Kmem();
 

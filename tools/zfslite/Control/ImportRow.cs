@@ -21,6 +21,9 @@ public sealed class ImportRow
     /// <summary>Files and devices it was found on.</summary>
     public List<string> Devices { get; set; } = [];
 
+    /// <summary>Those of them that are for the intent log.</summary>
+    public List<string> LogDevices { get; set; } = [];
+
     /// <summary>Devices of the pool that were not found, each with its number, recorded path and guid.</summary>
     public List<string> Missing { get; set; } = [];
 

@@ -21,8 +21,11 @@ public sealed class StatusInfo
     /// <summary>Pool version.</summary>
     public long Version { get; set; }
 
-    /// <summary>Paths of the devices.</summary>
+    /// <summary>Paths of the devices that hold data.</summary>
     public List<string> Devices { get; set; } = [];
+
+    /// <summary>Paths of the devices for the intent log.</summary>
+    public List<string> LogDevices { get; set; } = [];
 
     /// <summary>Where it is mounted; null if it is not.</summary>
     public string? MountPoint { get; set; }

@@ -44,6 +44,8 @@ internal sealed class MountDaemon : IPoolCommands
     private Objset _objset = null!;
     private Zfsvfs _zfsvfs = null!;
     private FuseServer _server = null!;
+    private readonly Lock _changing = new();
+    private bool _closing;
     private string? _closeError;
 
     private MountDaemon(MountSettings settings, TextWriter log)
@@ -63,7 +65,7 @@ internal sealed class MountDaemon : IPoolCommands
 
     private int Serve(CommandIo io)
     {
-        RefuseDeviceInside();
+        RefuseDeviceInside(_settings.Devices);
         _ = KmemSystem.Init(new KmemOptions
         {
             ArenaBytes = _settings.MemoryBytes,
@@ -88,7 +90,7 @@ internal sealed class MountDaemon : IPoolCommands
         using PosixSignalRegistration interrupt = guard.On(PosixSignal.SIGINT);
         using PosixSignalRegistration terminate = guard.On(PosixSignal.SIGTERM);
         HoldSyncForTest();
-        DaemonProcess.Ready(io, $"pool {_spa.Name} is mounted on {_settings.Directory}{ReadOnlyNote()}; unmount it with: zfslite unmount {_settings.Directory}", _spa.Name);
+        DaemonProcess.Ready(io, $"pool {_spa.Name} is mounted on {_settings.Directory}{ReadOnlyNote()}{MissingNote()}; unmount it with: zfslite unmount {_settings.Directory}", _spa.Name);
 
         _server.WaitEnded();
         try
@@ -121,10 +123,10 @@ internal sealed class MountDaemon : IPoolCommands
     }
 
     /// <summary>A pool whose device lies on its own mount waits for itself.</summary>
-    private void RefuseDeviceInside()
+    private void RefuseDeviceInside(IReadOnlyList<string> devices)
     {
         string inside = _settings.Directory.TrimEnd('/') + "/";
-        if (_settings.Devices.FirstOrDefault(d => d.StartsWith(inside, StringComparison.Ordinal)) is { } device)
+        if (devices.FirstOrDefault(d => d.StartsWith(inside, StringComparison.Ordinal)) is { } device)
         {
             throw new CliException($"{device} lies in {_settings.Directory}: mounted there it could not be reached any more", "choose another directory");
         }
@@ -132,7 +134,7 @@ internal sealed class MountDaemon : IPoolCommands
 
     private void OpenAll()
     {
-        _spa = OpenPool.Open(_settings.Devices, _options.ReadOnly);
+        _spa = OpenPool.Open(_settings.Devices, _options.ReadOnly, _settings.WithoutLog);
         try
         {
             _objset = _spa.OpenObjset(DatasetName.Full(_spa.Name, _options.Dataset));
@@ -178,8 +180,14 @@ internal sealed class MountDaemon : IPoolCommands
 
     private void CloseAll()
     {
-        _server.Dispose();
+        // First of all: a change of devices that waits for a suspended pool must end.
         _spa.Suspension.Limit(CloseGraceNs);
+        lock (_changing)
+        {
+            _closing = true;
+        }
+
+        _server.Dispose();
         _zfsvfs.Unmount();
         _spa.CloseObjset(_objset);
         _spa.Close();
@@ -219,12 +227,14 @@ internal sealed class MountDaemon : IPoolCommands
 
     private string ReadOnlyNote() => _zfsvfs.IsReadOnly ? $", read-only ({_spa.ReadOnlyReason ?? "asked for"})" : "";
 
+    private string MissingNote() => _spa.MissingLogs.Count > 0 ? $", without its log device {string.Join(", ", _spa.MissingLogs.Select(static v => v.Path))}" : "";
+
     public HelloInfo Hello() => new()
     {
         Pool = _spa.Name,
         Dataset = _objset.Dataset!.Name,
         MountPoint = _settings.Directory,
-        Devices = [.. _settings.Devices],
+        Devices = [.. _spa.Vdevs.Select(static v => v.Io.Path)],
         Pid = Environment.ProcessId,
     };
 
@@ -298,6 +308,28 @@ internal sealed class MountDaemon : IPoolCommands
         if (values.ContainsKey("atime") && _options.Atime is null)
         {
             _zfsvfs.Atime = _objset.AtimeOn ? AtimeMode.On : AtimeMode.Off;
+        }
+    }
+
+    public void AddLog(IReadOnlyList<string> devices)
+    {
+        RefuseDeviceInside(devices);
+        Change(() => OpenPool.AddLog(_spa, devices));
+    }
+
+    public void RemoveLog(string device) => Change(() => _spa.RemoveLogDevice(device));
+
+    /// <summary>Changes the devices of the pool, which does not close meanwhile.</summary>
+    private void Change(Action change)
+    {
+        lock (_changing)
+        {
+            if (_closing)
+            {
+                throw new CliException($"{_settings.Directory} is being unmounted");
+            }
+
+            change();
         }
     }
 

@@ -16,6 +16,9 @@ internal sealed class MountSettings
 
     /// <summary>Which caches are watched, and how.</summary>
     internal SlabDebugSpec SlabDebug { get; init; } = SlabDebugSpec.None;
+
+    /// <summary>Log devices may be missing.</summary>
+    internal bool WithoutLog { get; init; }
     internal required bool Background { get; init; }
     internal required bool Trace { get; init; }
     internal required string? DeadlockSvg { get; init; }
@@ -45,6 +48,11 @@ internal sealed class MountSettings
         if (OptionsText.Length > 0)
         {
             words.AddRange(["-o", OptionsText]);
+        }
+
+        if (WithoutLog)
+        {
+            words.Add("-m");
         }
 
         if (Trace)

@@ -7,14 +7,14 @@ namespace ZfsLite.Cli;
 /// <summary>Runs the pool checker with a progress bar.</summary>
 internal static class OfflineCheck
 {
-    internal static CheckInfo Run(CommandIo io, IReadOnlyList<string> devices, bool showProgress)
+    internal static CheckInfo Run(CommandIo io, IReadOnlyList<string> devices, bool withoutLog, bool showProgress)
     {
         using CommandMemory memory = CommandMemory.Use();
         List<IVdevIo> opened = OpenPool.OpenDevices(devices, readOnly: true);
         try
         {
             PoolReader pool = PoolReader.Open(opened);
-            if (pool.Vdevs.Contains(null))
+            if (pool.HasMissing && !(withoutLog && MissingVdevs.AreLogs(pool)))
             {
                 throw MissingVdevs.Error(pool);
             }

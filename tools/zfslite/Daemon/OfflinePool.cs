@@ -16,12 +16,12 @@ internal sealed class OfflinePool : IPoolCommands, IDisposable
     }
 
     /// <summary>Opens the pool on these devices; dispose to close it.</summary>
-    internal static OfflinePool Open(IReadOnlyList<string> devices, bool readOnly)
+    internal static OfflinePool Open(IReadOnlyList<string> devices, bool readOnly, bool withoutLog = false)
     {
         CommandMemory memory = CommandMemory.Use();
         try
         {
-            return new OfflinePool(memory, OpenPool.Open(devices, readOnly));
+            return new OfflinePool(memory, OpenPool.Open(devices, readOnly, withoutLog));
         }
         catch
         {
@@ -47,6 +47,10 @@ internal sealed class OfflinePool : IPoolCommands, IDisposable
 
         OpenPool.Set(_spa, dataset, values);
     }
+
+    public void AddLog(IReadOnlyList<string> devices) => OpenPool.AddLog(_spa, devices);
+
+    public void RemoveLog(string device) => _spa.RemoveLogDevice(device);
 
     public KmemInfo Kmem() => throw NotMounted("kmem");
 

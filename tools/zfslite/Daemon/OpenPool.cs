@@ -19,12 +19,12 @@ internal static class OpenPool
     };
 
     /// <summary>Opens the devices and the pool on them. On failure everything is closed again.</summary>
-    internal static Spa Open(IReadOnlyList<string> devices, bool readOnly)
+    internal static Spa Open(IReadOnlyList<string> devices, bool readOnly, bool withoutLog)
     {
         List<IVdevIo> opened = OpenDevices(devices, readOnly);
         try
         {
-            return Spa.Open(opened, new SpaOpenOptions { ReadOnly = readOnly });
+            return Spa.Open(opened, new SpaOpenOptions { ReadOnly = readOnly, WithoutLog = withoutLog });
         }
         catch
         {
@@ -75,7 +75,9 @@ internal static class OpenPool
         IoErrors = spa.Suspension.Errors is var (reads, writes, flushes) ? reads + writes + flushes : 0,
         ReadOnly = spa.ReadOnlyReason,
         Version = (long)spa.Version,
-        Devices = [.. spa.Vdevs.Select(static v => v.Io.Path)],
+        Devices = [.. spa.Vdevs.Where(static v => !v.IsLog).Select(static v => v.Io.Path)],
+        LogDevices = [.. spa.Vdevs.Where(static v => v.IsLog).Select(static v => v.Io.Path)],
+        Warnings = [.. spa.MissingLogs.Select(v => $"log device {v.Path} (guid {v.Guid:x16}) is missing; to do without it for good: zfslite remove {spa.Name} {v.Path}")],
         Txg = spa.Uberblock.Txg,
         Size = spa.TotalBytes,
         Allocated = spa.Allocator.AllocatedBytes,
@@ -100,6 +102,16 @@ internal static class OpenPool
         DateTimeOffset since = DateTimeOffset.FromUnixTimeSeconds(s.SinceSeconds);
         string way = s.Final is { } final ? $"{final}; unmount it: it opens as it was last synced, at txg {spa.Uberblock.Txg}" : $"mend the device, then type: zfslite clear {spa.Name}";
         return string.Create(CultureInfo.InvariantCulture, $"{reason}, since {since:yyyy-MM-dd HH:mm:ss} UTC ({s.AgeNs / 1_000_000_000} s); {way}");
+    }
+
+    /// <summary>Gives the pool log devices, one after the other.</summary>
+    internal static void AddLog(Spa spa, IReadOnlyList<string> devices)
+    {
+        RefuseTwice(devices);
+        foreach (string device in devices)
+        {
+            spa.AddLogDevice(PoolCreator.OpenNew(device));
+        }
     }
 
     /// <summary>Every dataset and snapshot.</summary>

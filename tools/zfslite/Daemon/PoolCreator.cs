@@ -10,11 +10,33 @@ internal static class PoolCreator
     /// Makes the files that are not there if a size is given, checks the devices, writes the pool. Returns the size of all devices,
     /// bytes. When it fails, the files that were made are gone again.
     /// </summary>
-    internal static long Create(string pool, IReadOnlyList<string> paths, long? size, int ashift, IReadOnlyDictionary<string, string> properties)
+    internal static long Create(
+        string pool, IReadOnlyList<string> data, IReadOnlyList<string> logs, long? size, int ashift, IReadOnlyDictionary<string, string> properties)
     {
+        string[] paths = [.. data, .. logs];
         OpenPool.RefuseTwice(paths);
+        return WithFiles(paths, size, () =>
+        {
+            var devices = new List<IVdevIo>();
+            using CommandMemory memory = CommandMemory.Use();
+            try
+            {
+                devices.AddRange(OpenPool.OpenDevices(paths, readOnly: false));
+                devices.ForEach(static d => CheckDevice((FileVdevIo)d));
+                _ = PoolFormatter.Format(devices, Options(pool, logs.Count, ashift, properties));
+                return devices.Take(data.Count).Sum(static d => d.Size);
+            }
+            finally
+            {
+                devices.ForEach(static d => d.Dispose());
+            }
+        });
+    }
+
+    /// <summary>Makes the files that are not there if a size is given, and runs an action; when it fails, they are gone again.</summary>
+    internal static T WithFiles<T>(IReadOnlyList<string> paths, long? size, Func<T> action)
+    {
         var made = new List<string>();
-        var devices = new List<IVdevIo>();
         try
         {
             bool allThere = paths.All(static p => Native.KindOf(p) != FileKind.None);
@@ -26,20 +48,28 @@ internal static class PoolCreator
                 }
             }
 
-            using CommandMemory memory = CommandMemory.Use();
-            devices.AddRange(OpenPool.OpenDevices(paths, readOnly: false));
-            devices.ForEach(static d => CheckDevice((FileVdevIo)d));
-            _ = PoolFormatter.Format(devices, Options(pool, ashift, properties));
-            return devices.Sum(static d => d.Size);
+            return action();
         }
         catch
         {
             made.ForEach(File.Delete);
             throw;
         }
-        finally
+    }
+
+    /// <summary>Opens a device that is to join a pool: one that belongs to none, and is large enough.</summary>
+    internal static FileVdevIo OpenNew(string path)
+    {
+        FileVdevIo io = FileVdevIo.Open(path, readOnly: false);
+        try
         {
-            devices.ForEach(static d => d.Dispose());
+            CheckDevice(io);
+            return io;
+        }
+        catch
+        {
+            io.Dispose();
+            throw;
         }
     }
 
@@ -97,9 +127,10 @@ internal static class PoolCreator
     private static CliException TooSmall(string path, long size) =>
         new($"{path} with {ByteSize.Format(size)} is too small for a pool", $"{ByteSize.Format(CreateCommand.DeviceBytesMin)} is the least");
 
-    private static PoolCreateOptions Options(string pool, int ashift, IReadOnlyDictionary<string, string> values) => new()
+    private static PoolCreateOptions Options(string pool, int logs, int ashift, IReadOnlyDictionary<string, string> values) => new()
     {
         Name = pool,
+        LogDevices = logs,
         Ashift = ashift,
         OwnerUid = Native.GetEUid(),
         OwnerGid = Native.GetEGid(),

@@ -75,7 +75,11 @@ internal static class PoolFinder
         if (config.Unsupported() is null && config.Tops.Count > 0)
         {
             _ = row.ByVdev.TryAdd(config.Tops[0].Id, path);
-            row.VdevCount = (int)Math.Min(config.VdevChildren, int.MaxValue);
+            row.VdevCount = (int)Math.Min(config.VdevChildren - (ulong)config.Holes.Count, int.MaxValue);
+            if (config.Tops[0].IsLog)
+            {
+                row.LogDevices.Add(path);
+            }
         }
     }
 
@@ -89,6 +93,10 @@ internal static class PoolFinder
         }
 
         row.Devices.Add(path);
+        if (status.LogDevices.Contains(path))
+        {
+            row.LogDevices.Add(path);
+        }
     }
 
     private static void AddMissing(ImportRow row)
