@@ -26,7 +26,10 @@ internal sealed unsafe class CrashSchedule
     private readonly int _recordSize;
     private readonly int _disks;
     private readonly int _workers;
+    private readonly bool _always;
+    private readonly bool _throughput;
     private readonly DiskLog _log = new();
+    private readonly byte[] _buffer = new byte[CrashTree.BufferBytes];
     private readonly List<CrashModel> _models = [];
     private string? _workerFailure;
 
@@ -40,6 +43,8 @@ internal sealed unsafe class CrashSchedule
         _recordSize = _random.Pick(4096, 16384);
         _disks = _random.Pick(1, 1, 2);
         _workers = _random.Pick(1, 1, 2);
+        _always = _random.OneIn(5);
+        _throughput = _random.OneIn(4);
     }
 
     /// <summary>Sums of what was done.</summary>
@@ -49,7 +54,7 @@ internal sealed unsafe class CrashSchedule
     internal string? Failure { get; private set; }
 
     /// <summary>The pool's form, for messages.</summary>
-    internal string Form => $"ashift {_ashift}, records of {_recordSize}, {_disks} disks, {_workers} workers";
+    internal string Form => $"ashift {_ashift}, records of {_recordSize}, {_disks} disks, {_workers} workers, sync={(_always ? "always" : "standard")}, logbias={(_throughput ? "throughput" : "latency")}";
 
     /// <summary>Runs one on the simulator.</summary>
     /// <param name="seed">Says everything.</param>
@@ -92,7 +97,7 @@ internal sealed unsafe class CrashSchedule
             _ = Need(fs.Lookup(fs.RootObject, WorkerName(i), out ZnodeAttr dir), "lookup");
             var model = new CrashModel(dir.Object);
             _models.Add(model);
-            var work = new CrashWorkload(fs, spa, _log, model, new SeededRandom((_seed * 31) + (ulong)i), _recordSize);
+            var work = new CrashWorkload(fs, spa, _log, model, new SeededRandom((_seed * 31) + (ulong)i), _recordSize, _always);
             int steps = _limits.Steps / _workers;
             threads.Add(Kthread.Start($"crash_{i}", () => Work(work, steps)));
         }
@@ -175,6 +180,8 @@ internal sealed unsafe class CrashSchedule
             _ = Need(fs.Create(s_root, fs.RootObject, WorkerName(i), 0x41ED, 0, [], out _), "mkdir");
         }
 
+        spa.SetProperty("tank", "sync", _always ? "always" : "standard");
+        spa.SetProperty("tank", "logbias", _throughput ? "throughput" : "latency");
         fs.Unmount();
         spa.CloseObjset(os);
         spa.Close();
@@ -246,7 +253,7 @@ internal sealed unsafe class CrashSchedule
             foreach (CrashModel model in _models)
             {
                 ulong root = model.Root.Object;
-                wrong ??= model.Judge(CrashTree.Read(fs, root, keepContents: false), () => CrashTree.Read(fs, root, keepContents: true), point);
+                wrong ??= model.Judge(CrashTree.Read(fs, root, _buffer, keepContents: false), () => CrashTree.Read(fs, root, _buffer, keepContents: true), point);
             }
 
             if (_random.OneIn(UsedOneIn))

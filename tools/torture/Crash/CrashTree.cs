@@ -6,7 +6,8 @@ namespace ZfsLite.Torture;
 /// <summary>What a walk finds below a directory of a mounted file system, as hashes.</summary>
 internal sealed unsafe class CrashTree
 {
-    private const int BufferBytes = 256 << 10;
+    /// <summary>Room for the largest file.</summary>
+    internal const int BufferBytes = 128 << 10;
 
     /// <summary>Names.</summary>
     internal ulong Names { get; private set; }
@@ -26,11 +27,11 @@ internal sealed unsafe class CrashTree
 
     internal static ulong XattrHash(ulong obj, ReadOnlySpan<byte> name, ulong value) => CrashHash.Of(3, obj, CrashHash.Of(name), value);
 
-    /// <summary>Reads everything below a directory. Throws InvalidDataException for what can't be read.</summary>
-    internal static CrashTree Read(Zfsvfs fs, ulong root, bool keepContents)
+    /// <summary>Reads everything below a directory, by way of a buffer of <see cref="BufferBytes"/>. Throws InvalidDataException for what can't be read.</summary>
+    internal static CrashTree Read(Zfsvfs fs, ulong root, byte[] buffer, bool keepContents)
     {
         var tree = new CrashTree();
-        tree.Walk(fs, root, new byte[BufferBytes], keepContents);
+        tree.Walk(fs, root, buffer, keepContents);
         return tree;
     }
 

@@ -4,13 +4,19 @@ using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Torture;
 
-/// <summary>One worker: random changes in a directory of its own, each of them told to its model, and syncs, whose return is put on record.</summary>
-internal sealed unsafe class CrashWorkload(Zfsvfs fs, Spa spa, DiskLog log, CrashModel model, SeededRandom random, int recordSize)
+/// <summary>
+/// One worker: random changes in a directory of its own, each of them told to its model, and syncs, whose return is put on record. With sync=always
+/// (<c>always</c>) every change that returned counts as synced.
+/// </summary>
+internal sealed unsafe class CrashWorkload(Zfsvfs fs, Spa spa, DiskLog log, CrashModel model, SeededRandom random, int recordSize, bool always)
 {
     private const int FilesMax = 14;
     private const int DirsMax = 5;
     private const int TriesMax = 10;
     private const int SizeMax = 40_000;
+
+    /// <summary>The log points to larger writes, and does not hold them.</summary>
+    private const int IndirectMin = 33_000;
     private static readonly Cred s_root = new(0, 0);
 
     private readonly List<CrashFile> _dirs = [model.Root];
@@ -27,7 +33,12 @@ internal sealed unsafe class CrashWorkload(Zfsvfs fs, Spa spa, DiskLog log, Cras
             int done = model.Step + model.Acks.Count;
             for (int tries = 0; tries < TriesMax && model.Step + model.Acks.Count == done; tries++)
             {
+                int before = model.Step;
                 Step();
+                if (always && model.Step > before)
+                {
+                    model.Acknowledge(new CrashAck(log.Count, model.Step, 0));
+                }
             }
         }
 
@@ -89,7 +100,12 @@ internal sealed unsafe class CrashWorkload(Zfsvfs fs, Spa spa, DiskLog log, Cras
         if (Regular() is { } file)
         {
             bool append = random.OneIn(4);
-            int length = random.OneIn(3) ? 1 + random.Next(300) : 1 + random.Next(SizeMax / 2);
+            int length = random.Next(9) switch
+            {
+                < 3 => 1 + random.Next(300),
+                3 => IndirectMin + random.Next(SizeMax - IndirectMin),
+                _ => 1 + random.Next(SizeMax / 2),
+            };
             WriteTo(file, append ? Math.Min(file.Data.Length, SizeMax) : random.Next(SizeMax - length), length);
         }
     }
