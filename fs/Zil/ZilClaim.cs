@@ -82,16 +82,24 @@ internal static unsafe class ZilClaim
         byte* block = ZioBuf.Alloc(ZilBlock.MaxSize, KmFlags.Sleep);
         var chain = new ZilChain(spa.VdevsById, header->Log, block);
         ulong last = 0;
+        ulong lastRecord = 0;
         while (chain.MoveNext() && chain.BlockSeq <= header->ClaimBlockSeq)
         {
             if (spa.IsOnMissingLog(chain.Bp.Dva0))
             {
                 header->ClaimBlockSeq = last;
+                header->ClaimRecordSeq = lastRecord;
                 break;
             }
 
             last = chain.BlockSeq;
-            _ = chain.Read();
+            if (chain.Read())
+            {
+                for (ZilRecord* r = chain.NextRecord(); r is not null; r = chain.NextRecord())
+                {
+                    lastRecord = r->Seq;
+                }
+            }
         }
 
         ZioBuf.Free(block, ZilBlock.MaxSize);
