@@ -99,6 +99,7 @@ public sealed unsafe class SuspendTests
             int error = 0;
             Kthread writer = Kthread.Start("writer", () => error = w.TryWriteAndSync(2));
             w.Until(() => w.Spa.IsSuspended);
+            Assert.False(w.Spa.HasFailed);
             w.Spa.Suspension.GiveUp();
             writer.Join();
             Assert.Equal(Errno.EIO, error);

@@ -26,6 +26,7 @@ internal sealed unsafe class CrashSchedule
     private readonly int _recordSize;
     private readonly int _disks;
     private readonly int _workers;
+    private readonly int _logDisks;
     private readonly bool _always;
     private readonly bool _throughput;
     private readonly DiskLog _log = new();
@@ -45,6 +46,7 @@ internal sealed unsafe class CrashSchedule
         _workers = _random.Pick(1, 1, 2);
         _always = _random.OneIn(5);
         _throughput = _random.OneIn(4);
+        _logDisks = _random.OneIn(4) ? 1 : 0;
     }
 
     /// <summary>Sums of what was done.</summary>
@@ -54,7 +56,7 @@ internal sealed unsafe class CrashSchedule
     internal string? Failure { get; private set; }
 
     /// <summary>The pool's form, for messages.</summary>
-    internal string Form => $"ashift {_ashift}, records of {_recordSize}, {_disks} disks, {_workers} workers, sync={(_always ? "always" : "standard")}, logbias={(_throughput ? "throughput" : "latency")}";
+    internal string Form => $"ashift {_ashift}, records of {_recordSize}, {_disks} disks and {_logDisks} for the log, {_workers} workers, sync={(_always ? "always" : "standard")}, logbias={(_throughput ? "throughput" : "latency")}";
 
     /// <summary>Runs one on the simulator.</summary>
     /// <param name="seed">Says everything.</param>
@@ -158,7 +160,7 @@ internal sealed unsafe class CrashSchedule
 
     private MemoryVdevIo[] Prepare()
     {
-        var disks = new MemoryVdevIo[_disks];
+        var disks = new MemoryVdevIo[_disks + _logDisks];
         for (int i = 0; i < disks.Length; i++)
         {
             disks[i] = new MemoryVdevIo(DiskBytes, $"disk{i}");
@@ -170,6 +172,7 @@ internal sealed unsafe class CrashSchedule
             Ashift = _ashift,
             RecordSize = _recordSize,
             GuidSeed = _seed + 1,
+            LogDevices = _logDisks,
             Compression = _random.OneIn(2) ? ZioCompressType.Off : ZioCompressType.Lzjb,
         });
         Spa spa = Spa.Open(disks, new SpaOpenOptions { Workers = 1 });
