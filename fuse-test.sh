@@ -230,7 +230,7 @@ cmd_test() {
     mkdir -p "$ART"
     PASSED=0 FAILED=0 SKIPPED=0
     need_dotnet
-    need_packages "fusermount3 fuse3" "zdb zfs-fuse" "setfattr attr" "fio fio" "sha256sum coreutils" "mount mount"
+    need_packages "fusermount3 fuse3" "zdb zfs-fuse" "setfattr attr" "fio fio" "sha256sum coreutils" "mount mount" "mkfs.ext4 e2fsprogs"
     [ -e /dev/fuse ] || { as_root modprobe fuse || as_root mknod -m 666 /dev/fuse c 10 229; } >/dev/null 2>&1 || say "no /dev/fuse: tests on a real mount are skipped"
     say "building (Release)"
     quiet "$ART/build.log" dotnet build "$ROOT/ZfsLite.sln" -c Release -v q -clp:NoSummary

@@ -99,6 +99,15 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
     }
 
     /// <inheritdoc/>
+    public void Forget(ulong obj)
+    {
+        if (!Owns(obj))
+        {
+            _fs.Forget(obj);
+        }
+    }
+
+    /// <inheritdoc/>
     public int SetAttr(in Cred cred, ulong obj, SetAttrMask mask, in ZnodeAttr values, out ZnodeAttr attr)
     {
         attr = default;
@@ -160,6 +169,13 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
         attr = default;
         int error = Refuse(dir, name);
         return error != 0 ? error : _fs.Create(cred, dir, name, mode, rdev, target, out attr);
+    }
+
+    /// <inheritdoc/>
+    public int CreateTemporary(in Cred cred, ulong dir, uint mode, out ZnodeAttr attr)
+    {
+        attr = default;
+        return Owns(dir) ? Errno.EROFS : _fs.CreateTemporary(cred, dir, mode, out attr);
     }
 
     /// <inheritdoc/>
@@ -270,11 +286,11 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
     public bool KeepCache(ulong obj) => !Owns(obj) && _fs.KeepCache(obj);
 
     /// <inheritdoc/>
-    public int Read(ulong obj, ulong offset, int length, byte* destination, out int done)
+    public int Read(ulong obj, ulong offset, int length, byte* destination, out int done, bool noAtime = false)
     {
         if (!Owns(obj))
         {
-            return _fs.Read(obj, offset, length, destination, out done);
+            return _fs.Read(obj, offset, length, destination, out done, noAtime);
         }
 
         done = 0;

@@ -32,7 +32,13 @@ public sealed unsafe partial class FuseDispatcher
             return OpenControl(request, obj, directory, truncate || forWriting);
         }
 
-        int error = _fs.Open(obj, truncate);
+        ZnodeAttr attr = default;
+        int error = forWriting || truncate ? MayOpenForWriting(obj, (open->Flags & OAppend) != 0 && !truncate, out attr) : 0;
+        if (error == 0)
+        {
+            error = _fs.Open(obj, truncate);
+        }
+
         if (error != 0)
         {
             return error;
@@ -40,7 +46,7 @@ public sealed unsafe partial class FuseDispatcher
 
         if (forWriting || truncate)
         {
-            error = OpenedForWriting(request, obj, (open->OpenFlags & OpenKillSuidgid) != 0);
+            error = OpenedForWriting(request, attr, (open->OpenFlags & OpenKillSuidgid) != 0);
             if (error != 0)
             {
                 _fs.Close(obj);
@@ -75,17 +81,20 @@ public sealed unsafe partial class FuseDispatcher
         return error;
     }
 
-    private int OpenedForWriting(FuseRequest request, ulong obj, bool killSuidgid)
+    /// <summary>What the flags of a file allow: of an immutable one nothing, of an append-only one appending.</summary>
+    private int MayOpenForWriting(ulong obj, bool toAppend, out ZnodeAttr attr)
     {
-        int error = _fs.GetAttr(obj, out ZnodeAttr attr);
-        if (error == 0)
-        {
-            error = DropCapability(obj, attr.Mode);
-        }
+        int error = _fs.GetAttr(obj, out attr);
+        bool refused = (attr.Flags & ZnodeFlags.Immutable) != 0 || ((attr.Flags & ZnodeFlags.AppendOnly) != 0 && !toAppend);
+        return error != 0 ? error : refused ? Errno.EPERM : 0;
+    }
 
+    private int OpenedForWriting(FuseRequest request, in ZnodeAttr attr, bool killSuidgid)
+    {
+        int error = DropCapability(attr.Object, attr.Mode);
         if (error == 0 && killSuidgid)
         {
-            error = _fs.SetAttr(Who(request), obj, SetAttrMask.KillSuidgid, attr, out _);
+            error = _fs.SetAttr(Who(request), attr.Object, SetAttrMask.KillSuidgid, attr, out _);
         }
 
         return error;
@@ -112,12 +121,13 @@ public sealed unsafe partial class FuseDispatcher
             error = _fs.Open(attr.Object, false);
         }
 
-        if (error != 0)
-        {
-            return error;
-        }
+        return error != 0 ? error : ReplyCreated(request, attr, create->Flags);
+    }
 
-        if ((create->Flags & AccessModeMask) != 0)
+    /// <summary>Answers with a new file that is open.</summary>
+    private int ReplyCreated(FuseRequest request, in ZnodeAttr attr, uint flags)
+    {
+        if ((flags & AccessModeMask) != 0)
         {
             _writers?.Add(attr.Object);
         }
@@ -163,6 +173,7 @@ public sealed unsafe partial class FuseDispatcher
 
         ulong obj = Object(request.Header->NodeId);
         bool control = ControlDirectory.Owns(obj) && _control is not null;
+        bool noAtime = (read->Flags & ONoAtime) != 0 || (read->Flags & AccessModeMask) == OWrOnly;
         ulong offset = read->Offset;
         int wanted = (int)Math.Min(read->Size, (ulong)long.MaxValue - offset);
         int total = 0;
@@ -172,7 +183,7 @@ public sealed unsafe partial class FuseDispatcher
             int done;
             int error = control
                 ? _control!.ReadFile(read->Handle, offset + (ulong)total, length, request.DataBuffer(piece), out done)
-                : _data.Read(obj, offset + (ulong)total, length, request.DataBuffer(piece), out done);
+                : _data.Read(obj, offset + (ulong)total, length, request.DataBuffer(piece), out done, noAtime);
             if (error != 0)
             {
                 // What was read before the bad part is good; the kernel asks again for the rest.
@@ -315,7 +326,7 @@ public sealed unsafe partial class FuseDispatcher
         int length;
         if (request.Opcode == FuseOpcode.ListXattr)
         {
-            error = _fs.ListXattr(obj, room, out length);
+            error = request.Header->Uid == 0 ? _fs.ListXattr(obj, room, out length) : ListForUser(obj, buffer, room.Length, out length);
         }
         else
         {
@@ -368,6 +379,26 @@ public sealed unsafe partial class FuseDispatcher
         return error != 0 ? error : _fs.RemoveXattr(Object(request.Header->NodeId), name);
     }
 
+    /// <summary>The names that an ordinary user is shown: "trusted." ones are root's alone.</summary>
+    private int ListForUser(ulong obj, byte* buffer, int room, out int length)
+    {
+        int error = _fs.ListXattr(obj, new Span<byte>(buffer, Record), out int all);
+        length = 0;
+        for (int at = 0; error == 0 && at < all;)
+        {
+            int name = new ReadOnlySpan<byte>(buffer + at, all - at).IndexOf((byte)0) + 1;
+            if (!new ReadOnlySpan<byte>(buffer + at, name).StartsWith("trusted."u8))
+            {
+                new ReadOnlySpan<byte>(buffer + at, name).CopyTo(new Span<byte>(buffer + length, name));
+                length += name;
+            }
+
+            at += name;
+        }
+
+        return error == 0 && room != 0 && length > room ? Errno.ERANGE : error;
+    }
+
     private static int CheckXattrName(ReadOnlySpan<byte> name) =>
         name.Length == 0 ? Errno.EINVAL : name.Length > 255 ? Errno.ERANGE : 0;
 
@@ -384,7 +415,17 @@ public sealed unsafe partial class FuseDispatcher
             return Errno.EFBIG;
         }
 
-        return _fs.Fallocate(Object(request.Header->NodeId), (int)range->Mode, range->Offset, range->Length);
+        ulong obj = Object(request.Header->NodeId);
+        int error = request.Header->Uid == 0 ? 0 : DropSetId(request, obj);
+        return error != 0 ? error : _fs.Fallocate(obj, (int)range->Mode, range->Offset, range->Length);
+    }
+
+    private int DropSetId(FuseRequest request, ulong obj)
+    {
+        int error = _fs.GetAttr(obj, out ZnodeAttr attr);
+        return error == 0 && (attr.Mode & TypeMask) == TypeRegular && (attr.Mode & SetIdBits) != 0
+            ? _fs.SetAttr(Who(request), obj, SetAttrMask.KillSuidgid, attr, out _)
+            : error;
     }
 
     private int Lseek(FuseRequest request)

@@ -47,6 +47,24 @@ public sealed unsafe partial class FuseDispatcher
         return ReplyEntry(request, error, attr);
     }
 
+    private void Forget(FuseRequest request)
+    {
+        if (request.Opcode == FuseOpcode.Forget)
+        {
+            _fs.Forget(Object(request.Header->NodeId));
+            return;
+        }
+
+        var args = new FuseArgs(request);
+        if (args.Take(out FuseBatchForgetIn* batch))
+        {
+            for (uint i = 0; i < batch->Count && args.Take(out FuseForgetOne* one); i++)
+            {
+                _fs.Forget(Object(one->NodeId));
+            }
+        }
+    }
+
     private int GetAttr(FuseRequest request)
     {
         int error = _fs.GetAttr(Object(request.Header->NodeId), out ZnodeAttr attr);

@@ -9,7 +9,7 @@ namespace ZfsLite.Fs;
 /// <para>Node ids. The kernel's node id of an object is its object number, the root's is 1 (object 1 is the master node, so
 /// nothing collides). A node id therefore resolves without any table: after FORGET, after a restart of the daemon, and for
 /// NFS, whose handles make the kernel LOOKUP "." and ".." on an id it only read from a handle; it checks the generation
-/// itself. FORGET needs no work. st_ino is the object number, of the root too, and equals readdir's d_ino.</para>
+/// itself. FORGET ends the life of a file that a rename replaced, and means nothing else. st_ino is the object number, of the root too, and equals readdir's d_ino.</para>
 /// <para>How long the kernel may believe what it was told. Names: an hour, found or not found, for no one but this mount's
 /// kernel changes them (it updates its own cache). Attributes: the kernel knows its own changes to sizes, times and links,
 /// and asks again for an access time after reads that came here; what it can't know is the count of blocks, which the pool
@@ -24,7 +24,13 @@ namespace ZfsLite.Fs;
 /// would lose the tail or go round for ever, and make copies that are not sparse.</para>
 /// <para>Set-id bits (HANDLE_KILLPRIV_V2) are cleared here: as the kernel marks in WRITE, OPEN and SETATTR, and on every
 /// change of owner of a file. A file capability is dropped when a program file is opened for writing, truncated or given
-/// away: earlier than the kernel would, never later for a handle opened after it was set.</para>
+/// away: earlier than the kernel would, never later for a handle opened after it was set. fallocate carries no such mark: it
+/// clears them unless root asks.</para>
+/// <para>Immutable and append-only files. The kernel knows these flags only while they are read or set; the ZPL refuses what
+/// they forbid, and an open for writing is refused here, where its flags are known. A handle that was opened before goes on
+/// writing: the kernel may have its pages already, and they must not be lost.</para>
+/// <para>Access times. A READ on a handle with O_NOATIME is not noted, nor one on a write-only handle: that is the kernel
+/// bringing in a page that is written in part.</para>
 /// <para>Errors. A ZfsException gives its errno (a bad checksum: EIO); any other exception is reported and gives EIO. A
 /// malformed message gives EINVAL. Nothing a message holds ends the daemon.</para>
 /// </remarks>
@@ -34,13 +40,17 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
     private const ulong ShortValidSeconds = 1;
     private const long SettledAfterSeconds = 60;
     private const int AccessModeMask = 3;
+    private const int OWrOnly = 1;
     private const int OTrunc = 0x200;
     private const uint ODsync = 0x1000;
+    private const int OAppend = 0x400;
+    private const int ONoAtime = 0x40000;
     private const uint TypeMask = 0xF000;
     private const uint TypeDirectory = 0x4000;
     private const uint TypeRegular = 0x8000;
     private const uint TypeSymlink = 0xA000;
     private const uint ExecuteBits = 0x49;
+    private const uint SetIdBits = 0xC00;
 
     private readonly IFuseFileSystem _fs;
     private readonly IFuseFileSystem _data;
@@ -70,6 +80,8 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
     {
         switch (request.Opcode)
         {
+            case FuseOpcode.Forget:
+            case FuseOpcode.BatchForget:
             case FuseOpcode.SetAttr:
             case FuseOpcode.Symlink:
             case FuseOpcode.Mknod:
@@ -88,6 +100,10 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
             case FuseOpcode.RemoveXattr:
             case FuseOpcode.Create:
             case FuseOpcode.Fallocate:
+            case FuseOpcode.TmpFile:
+            case FuseOpcode.CopyFileRange:
+            case FuseOpcode.CopyFileRange64:
+            case FuseOpcode.Ioctl:
                 return true;
             case FuseOpcode.Open:
                 var args = new FuseArgs(request);
@@ -146,6 +162,7 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
             case FuseOpcode.Forget:
             case FuseOpcode.BatchForget:
                 request.NoReply();
+                Forget(request);
                 return 0;
             case FuseOpcode.Lookup:
                 return Lookup(request);
@@ -209,7 +226,14 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
                 // Nothing to do at close: the kernel writes its pages back first, and after this answer it asks no more.
                 return Errno.ENOSYS;
             case FuseOpcode.Ioctl:
-                return Errno.ENOTTY;
+                return Ioctl(request);
+            case FuseOpcode.Statx:
+                return Statx(request);
+            case FuseOpcode.TmpFile:
+                return TmpFile(request);
+            case FuseOpcode.CopyFileRange:
+            case FuseOpcode.CopyFileRange64:
+                return CopyFileRange(request);
             default:
                 return Errno.ENOSYS;
         }

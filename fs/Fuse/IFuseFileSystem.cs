@@ -13,6 +13,9 @@ public unsafe interface IFuseFileSystem
     /// <summary>Attributes. ENOENT: no such object (any more).</summary>
     int GetAttr(ulong obj, out ZnodeAttr attr);
 
+    /// <summary>The kernel no longer knows this object.</summary>
+    void Forget(ulong obj);
+
     /// <summary>Changes the attributes in the mask; returns all.</summary>
     int SetAttr(in Cred cred, ulong obj, SetAttrMask mask, in ZnodeAttr values, out ZnodeAttr attr);
 
@@ -21,6 +24,9 @@ public unsafe interface IFuseFileSystem
 
     /// <summary>Creates a file of the type in the mode; a symbolic link gets the target.</summary>
     int Create(in Cred cred, ulong dir, ReadOnlySpan<byte> name, uint mode, uint rdev, ReadOnlySpan<byte> target, out ZnodeAttr attr);
+
+    /// <summary>Creates a regular file without a name and opens it. It goes with its last handle, unless it was linked by then.</summary>
+    int CreateTemporary(in Cred cred, ulong dir, uint mode, out ZnodeAttr attr);
 
     /// <summary>Removes a name that is no directory.</summary>
     int Unlink(ulong dir, ReadOnlySpan<byte> name);
@@ -46,8 +52,8 @@ public unsafe interface IFuseFileSystem
     /// <summary>True if opening need not drop the kernel's cached pages: no access time is due.</summary>
     bool KeepCache(ulong obj);
 
-    /// <summary>Reads; <paramref name="done"/> falls short only at the end of the file.</summary>
-    int Read(ulong obj, ulong offset, int length, byte* destination, out int done);
+    /// <summary>Reads; <paramref name="done"/> falls short only at the end of the file. With <paramref name="noAtime"/> the access time stays.</summary>
+    int Read(ulong obj, ulong offset, int length, byte* destination, out int done, bool noAtime = false);
 
     /// <summary>Writes; <paramref name="done"/> may fall short when space runs out.</summary>
     int Write(ulong obj, ulong offset, int length, byte* source, ZplWriteFlags flags, out int done);

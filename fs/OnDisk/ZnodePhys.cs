@@ -27,6 +27,9 @@ public unsafe struct ZnodePhys
     /// <summary>Flag: archive bit, set on new files.</summary>
     public const ulong FlagArchive = 0x8_0000_0000;
 
+    /// <summary>From this bit on <see cref="Flags"/> holds what users can set.</summary>
+    public const int FlagsShift = 32;
+
     /// <summary>Time of last access: seconds, nanoseconds.</summary>
     [FieldOffset(0)]
     public long AtimeSeconds;

@@ -9,5 +9,8 @@ public enum SetAttrMask
 
     /// <summary>Clear suid and sgid as a write or truncate by a non-owner would (FUSE *_KILL_SUIDGID).</summary>
     KillSuidgid = 512,
+
+    /// <summary>Immutable, append-only, no-dump.</summary>
+    Flags = 1024,
 #pragma warning restore CS1591
 }

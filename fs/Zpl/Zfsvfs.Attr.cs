@@ -11,7 +11,8 @@ public sealed unsafe partial class Zfsvfs
 
     private const long CachedWriteSeconds = 5;
     private const SetAttrMask BonusMask = SetAttrMask.Mode | SetAttrMask.Uid | SetAttrMask.Gid | SetAttrMask.Atime | SetAttrMask.Mtime
-        | SetAttrMask.AtimeNow | SetAttrMask.MtimeNow | SetAttrMask.Ctime | SetAttrMask.KillSuidgid;
+        | SetAttrMask.AtimeNow | SetAttrMask.MtimeNow | SetAttrMask.Ctime | SetAttrMask.KillSuidgid
+        | SetAttrMask.Flags;
 
     /// <summary>stat(2).</summary>
     public int GetAttr(ulong obj, out ZnodeAttr attr)
@@ -53,6 +54,11 @@ public sealed unsafe partial class Zfsvfs
         try
         {
             int error = _cache.Get(obj, out z);
+            if (error == 0)
+            {
+                error = MayChange(z!, mask);
+            }
+
             if (error == 0 && (mask & SetAttrMask.Size) != 0)
             {
                 error = SetSize(z!, values.Size, (mask & SetAttrMask.KillSuidgid) != 0);
@@ -139,6 +145,7 @@ public sealed unsafe partial class Zfsvfs
             CtimeNsec = Nanoseconds(p->CtimeNanoseconds),
             CrtimeSec = p->CrtimeSeconds,
             CrtimeNsec = Nanoseconds(p->CrtimeNanoseconds),
+            Flags = (ZnodeFlags)(uint)(p->Flags >> ZnodePhys.FlagsShift),
         };
         z.Lock.Exit();
 
@@ -168,6 +175,11 @@ public sealed unsafe partial class Zfsvfs
             Zilog? log = LogOf(z);
             Itx* owner = (mask & Owners) != 0 && log is not null ? log.PrepareSetAttr(tx) : null;
             Itx* rest = log is not null ? log.PrepareSetAttr(tx) : null;
+            if ((mask & SetAttrMask.Flags) != 0)
+            {
+                _log?.LogUnloggable(tx);
+            }
+
             z.Lock.Enter();
             uint modeBefore = (uint)z.Phys->Mode;
             ApplyBonus(z, mask, values);
@@ -190,7 +202,10 @@ public sealed unsafe partial class Zfsvfs
     private void ApplyBonus(Znode z, SetAttrMask mask, in ZnodeAttr values)
     {
         ZnodePhys* p = z.Phys;
-        (long seconds, long nanoseconds) = Kclock.WallTime();
+
+        // Where the kernel says when it was, that is "now" for all three times.
+        bool given = (mask & SetAttrMask.Ctime) != 0;
+        (long seconds, long nanoseconds) = given ? (values.CtimeSec, values.CtimeNsec) : Kclock.WallTime();
         uint mode = (uint)p->Mode;
         bool owners = (mask & (SetAttrMask.Uid | SetAttrMask.Gid)) != 0;
         if ((mask & SetAttrMask.Uid) != 0)
@@ -217,6 +232,11 @@ public sealed unsafe partial class Zfsvfs
             ZplAcl.SetMode(p, mode);
         }
 
+        if ((mask & SetAttrMask.Flags) != 0)
+        {
+            p->Flags = (p->Flags & ~((ulong)SettableFlags << ZnodePhys.FlagsShift)) | ((ulong)(values.Flags & SettableFlags) << ZnodePhys.FlagsShift);
+        }
+
         FlushAtime(z);
         if ((mask & (SetAttrMask.Atime | SetAttrMask.AtimeNow)) != 0)
         {
@@ -232,9 +252,8 @@ public sealed unsafe partial class Zfsvfs
             p->MtimeNanoseconds = now ? nanoseconds : values.MtimeNsec;
         }
 
-        bool given = (mask & SetAttrMask.Ctime) != 0;
-        p->CtimeSeconds = given ? values.CtimeSec : seconds;
-        p->CtimeNanoseconds = given ? values.CtimeNsec : nanoseconds;
+        p->CtimeSeconds = seconds;
+        p->CtimeNanoseconds = nanoseconds;
     }
 
     /// <summary>Notes a read of the file: its access time in memory, as the mode asks.</summary>

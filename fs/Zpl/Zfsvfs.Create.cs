@@ -206,9 +206,9 @@ public sealed unsafe partial class Zfsvfs
     /// <summary>May the directory get this name? Under its name lock.</summary>
     private int MayAdd(Znode dz, ReadOnlySpan<byte> name, bool isDirectory)
     {
-        if (dz.Unlinked)
+        if (dz.Unlinked || IsImmutable(dz))
         {
-            return Errno.ENOENT;
+            return dz.Unlinked ? Errno.ENOENT : Errno.EPERM;
         }
 
         if (isDirectory && dz.Phys->Links >= LinksMax)
@@ -321,7 +321,7 @@ public sealed unsafe partial class Zfsvfs
         dz.NameLock.EnterWrite();
         try
         {
-            int error = MayAdd(dz, name, isDirectory: false);
+            int error = IsFixed(z) ? Errno.EPERM : MayAdd(dz, name, isDirectory: false);
             if (error != 0)
             {
                 return error;
@@ -331,6 +331,12 @@ public sealed unsafe partial class Zfsvfs
             tx.HoldZap(dz.Dnode!, add: true);
             tx.HoldBonus(dz.Dnode!);
             tx.HoldBonus(z.Dnode!);
+            bool temporary = z.Linkable;
+            if (temporary)
+            {
+                tx.HoldZap(_deleteQueue!, add: false);
+            }
+
             error = tx.Assign(Retrying(waited));
             if (error != 0)
             {
@@ -344,7 +350,14 @@ public sealed unsafe partial class Zfsvfs
                 if (error == 0)
                 {
                     TouchDirectory(dz, 1, 0, tx);
-                    _log?.LogLink(tx, dz.Object, z.Object, name);
+                    if (temporary)
+                    {
+                        NameTemporary(z, tx);
+                    }
+                    else
+                    {
+                        _log?.LogLink(tx, dz.Object, z.Object, name);
+                    }
                 }
                 else
                 {
@@ -368,7 +381,7 @@ public sealed unsafe partial class Zfsvfs
     {
         z.Dnode!.DirtyBonus(tx);
         z.Lock.Enter();
-        int error = z.Unlinked ? Errno.ENOENT : delta > 0 && z.Phys->Links >= LinksMax ? Errno.EMLINK : 0;
+        int error = z.Unlinked && !z.Linkable ? Errno.ENOENT : delta > 0 && z.Phys->Links >= LinksMax ? Errno.EMLINK : 0;
         if (error == 0)
         {
             z.Phys->Links += (ulong)(long)delta;

@@ -92,8 +92,8 @@ public sealed unsafe partial class Zfsvfs
         }
     }
 
-    /// <summary>Reads up to length bytes; 0 at the end of the file. Updates atime in memory.</summary>
-    public int Read(ulong obj, ulong offset, int length, byte* destination, out int done)
+    /// <summary>Reads up to length bytes; 0 at the end of the file. Updates atime in memory, unless told not to.</summary>
+    public int Read(ulong obj, ulong offset, int length, byte* destination, out int done, bool noAtime = false)
     {
         done = 0;
         using FstransCookie mark = Fstrans.MarkEntry();
@@ -112,7 +112,7 @@ public sealed unsafe partial class Zfsvfs
             }
 
             done = ReadRange(z, offset, length, destination);
-            if (length > 0)
+            if (length > 0 && !noAtime)
             {
                 StampAtime(z);
             }

@@ -110,6 +110,11 @@ public sealed unsafe partial class Zfsvfs
                 error = !isRmdir ? (z!.IsDirectory ? Errno.EISDIR : 0) : z!.IsDirectory ? 0 : Errno.ENOTDIR;
             }
 
+            if (error == 0)
+            {
+                error = MayUnname(dz, z!);
+            }
+
             if (error == 0 && isRmdir)
             {
                 z!.NameLock.EnterWriteNested(1);

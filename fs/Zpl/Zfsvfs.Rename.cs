@@ -87,6 +87,7 @@ public sealed unsafe partial class Zfsvfs
         Znode? sz = null;
         Znode? tz = null;
         bool victimLocked = false;
+        ulong tooMany = 0;
         if (across)
         {
             _renameMutex.Enter();
@@ -97,7 +98,13 @@ public sealed unsafe partial class Zfsvfs
             LockDirectories(sd, td);
             try
             {
-                return TryRename(sd, sourceName, td, targetName, flags, waited, ref sz, ref tz, ref victimLocked, out retry);
+                int error = TryRename(sd, sourceName, td, targetName, flags, waited, ref sz, ref tz, ref victimLocked, out retry);
+                if (error == 0 && KeepsReplaced && tz is { Unlinked: true })
+                {
+                    tooMany = KeepReplaced(tz.Object);
+                }
+
+                return error;
             }
             finally
             {
@@ -122,6 +129,10 @@ public sealed unsafe partial class Zfsvfs
 
             Put(tz);
             Put(sz);
+            if (tooMany != 0)
+            {
+                _cache.Close(tooMany);
+            }
         }
     }
 
@@ -194,6 +205,11 @@ public sealed unsafe partial class Zfsvfs
         if (ReferenceEquals(sz, tz) || (respell && exchange))
         {
             return 0;
+        }
+
+        if (MayUnname(sd, sz!) != 0 || (tz is null ? IsImmutable(td) : MayUnname(td, tz) != 0))
+        {
+            return Errno.EPERM;
         }
 
         error = MayMove(sd, sz!, td, tz, exchange);
@@ -341,10 +357,25 @@ public sealed unsafe partial class Zfsvfs
 
         if (tz is not null)
         {
-            DropLink(tz, tx);
+            Drop(tz, tx);
         }
 
         return 0;
+    }
+
+    /// <summary>Takes a link from what was replaced; if it was the last, the file is kept for a while.</summary>
+    private void Drop(Znode tz, DmuTx tx)
+    {
+        if (KeepsReplaced)
+        {
+            _cache.Open(tz);
+        }
+
+        DropLink(tz, tx);
+        if (KeepsReplaced && !tz.Unlinked)
+        {
+            _cache.Open(tz, -1);
+        }
     }
 
     private void Exchange(Znode sd, ReadOnlySpan<byte> sourceName, Znode sz, Znode td, ReadOnlySpan<byte> targetName, Znode tz, DmuTx tx)

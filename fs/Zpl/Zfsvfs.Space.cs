@@ -48,6 +48,11 @@ public sealed unsafe partial class Zfsvfs
                 return z.IsDirectory ? Errno.EISDIR : Errno.ENODEV;
             }
 
+            if (IsImmutable(z) || (IsFixed(z) && (punch || zero)))
+            {
+                return Errno.EPERM;
+            }
+
             error = AllocateRange(z, offset, length, punch || zero, (mode & FallocateKeepSize) != 0);
             return error == 0 ? CommitIfAlways(obj) : error;
         }

@@ -113,14 +113,19 @@ public sealed unsafe partial class Zfsvfs
         return error != 0 ? error : ChangeXattr(default, obj, name, default, 0, remove: true);
     }
 
+    /// <summary>
+    /// The namespaces of Linux but "system.", which would be POSIX access control lists: ZFS has NFSv4 ones, and would not heed
+    /// such an attribute anywhere else.
+    /// </summary>
     private static int CheckXattrName(ReadOnlySpan<byte> name)
     {
-        if (name.StartsWith("system."u8))
+        int space = name.StartsWith("user."u8) ? 5 : name.StartsWith("trusted."u8) ? 8 : name.StartsWith("security."u8) ? 9 : 0;
+        if (space == 0)
         {
-            return Errno.EOPNOTSUPP;
+            return name.Length == 0 ? Errno.EINVAL : Errno.EOPNOTSUPP;
         }
 
-        return name.Length == 0 || name.Contains((byte)0) ? Errno.EINVAL : name.Length > (int)MaxNameLength ? Errno.ERANGE : 0;
+        return name.Length == space || name.Contains((byte)0) ? Errno.EINVAL : name.Length > (int)MaxNameLength ? Errno.ERANGE : 0;
     }
 
     /// <summary>Holds a file's xattr directory; null if it has none.</summary>
@@ -280,9 +285,9 @@ public sealed unsafe partial class Zfsvfs
         {
             dir = HoldXattrDir(z.Dnode!);
             old = HoldXattrFile(dir, name);
-            if (old is null ? remove || flags == XattrReplace : (flags & XattrCreate) != 0)
+            if (IsFixed(z) || (old is null ? remove || (flags & XattrReplace) != 0 : (flags & XattrCreate) != 0))
             {
-                return old is null ? Errno.ENODATA : Errno.EEXIST;
+                return IsFixed(z) ? Errno.EPERM : old is null ? Errno.ENODATA : Errno.EEXIST;
             }
 
             tx = DmuTx.Create(_txg);
@@ -296,7 +301,7 @@ public sealed unsafe partial class Zfsvfs
             error = remove ? DeleteXattr(dir!, name, tx) : StoreXattr(cred, z, ref dir, name, value, old is null, tx);
             if (remove && error == 0)
             {
-                _log?.LogRemove(tx, ZilTx.Remove, dir!.Object, name, old!.Object, last: true);
+                LogOf(z)?.LogRemove(tx, ZilTx.Remove, dir!.Object, name, old!.Object, last: true);
             }
 
             if (error == 0)
@@ -380,7 +385,7 @@ public sealed unsafe partial class Zfsvfs
 
             if (isNew)
             {
-                _log?.LogXattr(tx, z.Object, dir, dirIsNew, file, name, value);
+                LogOf(z)?.LogXattr(tx, z.Object, dir, dirIsNew, file, name, value);
             }
             else
             {

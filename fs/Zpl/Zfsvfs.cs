@@ -141,6 +141,7 @@ public sealed unsafe partial class Zfsvfs
         Shrinkers.Unregister(_cache);
         if (!IsReadOnly)
         {
+            ReleaseReplaced();
             _cache.StopWorker();
             _cache.WriteAtimes();
             _txg.WaitSynced(0);

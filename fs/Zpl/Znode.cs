@@ -55,6 +55,9 @@ internal sealed unsafe class Znode : IWaitable
     /// <summary>Links are 0: the object goes with the last reference. Guarded by <see cref="Lock"/>.</summary>
     internal bool Unlinked;
 
+    /// <summary>It was made without a name and may get one, once. Guarded by <see cref="Lock"/>.</summary>
+    internal bool Linkable;
+
     /// <summary>Last txg that changed it. Guarded by <see cref="Lock"/>.</summary>
     internal ulong LastTxg;
 

@@ -33,6 +33,9 @@ public struct ZnodeAttr
     /// <summary>Preferred I/O size: the block size of the file.</summary>
     public uint BlockSize;
 
+    /// <summary>What it allows, beyond its mode.</summary>
+    public ZnodeFlags Flags;
+
     /// <summary>Times: seconds and nanoseconds.</summary>
     public long AtimeSec, MtimeSec, CtimeSec, CrtimeSec;
 

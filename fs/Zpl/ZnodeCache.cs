@@ -158,6 +158,7 @@ public sealed unsafe partial class ZnodeCache : IShrinker
             z.Dnode = null;
             z.State = ZnodeState.Free;
             z.Unlinked = false;
+            z.Linkable = false;
             z.LastTxg = 0;
             z.Loader = null;
             _mutex.Enter();
@@ -253,11 +254,11 @@ public sealed unsafe partial class ZnodeCache : IShrinker
         return only;
     }
 
-    /// <summary>Counts an open handle on a referenced znode.</summary>
-    internal void Open(Znode z)
+    /// <summary>Counts an open handle on a referenced znode, or with -1 takes that back.</summary>
+    internal void Open(Znode z, int change = 1)
     {
         _mutex.Enter();
-        z.Opens++;
+        z.Opens += change;
         _mutex.Exit();
     }
 

@@ -39,6 +39,13 @@ public class FuseStructTests
     [InlineData(typeof(FuseFallocateIn), 32, "0 8 16 24")]
     [InlineData(typeof(FuseLseekIn), 24, "0 8 16")]
     [InlineData(typeof(FuseLseekOut), 8, "0")]
+    [InlineData(typeof(FuseForgetOne), 16, "0 8")]
+    [InlineData(typeof(FuseIoctlIn), 32, "0 8 12 16 24 28")]
+    [InlineData(typeof(FuseIoctlOut), 16, "0 4 8 12")]
+    [InlineData(typeof(FuseStatxIn), 24, "0 8 16 20")]
+    [InlineData(typeof(FuseStatxTime), 16, "0 8")]
+    [InlineData(typeof(FuseStatxOut), 288, "0 8 12 32 36 40 48 52 56 60 64 72 80 88 96 112 128 144 160 164")]
+    [InlineData(typeof(FuseCopyFileRangeIn), 56, "0 8 16 24 32 40 48")]
     [InlineData(typeof(FuseDirent), 24, "0 8 16 20")]
     [InlineData(typeof(Iovec), 16, "0 8")]
     public void Size_and_offsets_are_the_kernels(Type type, int size, string offsets)

@@ -130,7 +130,7 @@ public class FuseWireTests
     [Theory]
     [InlineData(FuseOpcode.Access)]
     [InlineData(FuseOpcode.Poll)]
-    [InlineData(FuseOpcode.CopyFileRange)]
+    [InlineData(FuseOpcode.SetupMapping)]
     [InlineData(FuseOpcode.Bmap)]
     [InlineData(FuseOpcode.GetLk)]
     [InlineData((FuseOpcode)9999)]

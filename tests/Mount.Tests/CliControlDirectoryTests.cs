@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using Xunit;
 using ZfsLite.Fs;
+using ZfsLite.Tests.Posix;
 
 namespace ZfsLite.Tests.Mount;
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Mono.Unix.Native;
+using ZfsLite.Tests.Posix;
 
 namespace ZfsLite.Tests.Mount;
 

@@ -1,17 +1,26 @@
 using Xunit;
 using ZfsLite.TestKit;
+using ZfsLite.Tests.Posix;
 
 namespace ZfsLite.Tests.Mount;
 
-/// <summary>The POSIX suite without the writeback cache, and with pages dropped at each open, as atime=on does.</summary>
+/// <summary>The basic POSIX cases without the writeback cache, and with pages dropped at each open, as atime=on does.</summary>
 [Collection("Mount")]
-public sealed class MemFsWriteThroughPosixTests : PosixSuite, IDisposable
+public sealed class MemFsWriteThroughPosixTests(MemFsWriteThroughPosixTests.WriteThroughMount mount) : IClassFixture<MemFsWriteThroughPosixTests.WriteThroughMount>
 {
-    private readonly MemFsMount _mount = new(new MemFs { KeepsCache = false }, writebackCache: false);
+    /// <summary>The cases.</summary>
+    public static TheoryData<string> Cases => MemFsPosixTests.Cases;
 
-    /// <inheritdoc/>
-    protected override string Root => _mount.Path;
+    [FuseTheory]
+    [MemberData(nameof(Cases))]
+    public void Posix(string name) => PosixRows.Run(name, new PosixTarget(mount.Mount.Path));
 
-    /// <inheritdoc/>
-    public void Dispose() => _mount.Dispose();
+    /// <summary>A mount of that kind.</summary>
+    public sealed class WriteThroughMount : IDisposable
+    {
+        internal MemFsMount Mount { get; } = new(new MemFs { KeepsCache = false }, writebackCache: false);
+
+        /// <inheritdoc/>
+        public void Dispose() => Mount.Dispose();
+    }
 }

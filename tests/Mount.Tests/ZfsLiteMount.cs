@@ -1,4 +1,5 @@
 using ZfsLite.TestKit;
+using ZfsLite.Tests.Posix;
 
 namespace ZfsLite.Tests.Mount;
 
@@ -11,7 +12,9 @@ public class ZfsLiteMount : IDisposable
     private const string Pool = "mounttest";
 
     private readonly CliRunDirectory _dir = new();
+    private readonly string[] _mountOptions;
     private readonly string? _mounted;
+    private PosixTarget? _target;
 
     /// <summary>Makes the pool and mounts it, where that is possible.</summary>
     public ZfsLiteMount()
@@ -19,8 +22,9 @@ public class ZfsLiteMount : IDisposable
     {
     }
 
-    internal ZfsLiteMount(string[] createOptions, string[] mountOptions)
+    internal ZfsLiteMount(string[] createOptions, string[] mountOptions, string size = "2G")
     {
+        _mountOptions = mountOptions;
         Path = Directory.CreateDirectory(_dir.File("mnt")).FullName;
         if (FuseFactAttribute.Reason() is not null)
         {
@@ -28,10 +32,17 @@ public class ZfsLiteMount : IDisposable
         }
 
         Directory.CreateDirectory(_dir.File("dev"));
-        Must(["create", Pool, _dir.File("dev/pool.img"), "--size", "2G", .. createOptions]);
-        Must(["mount", _dir.File("dev/pool.img"), Path, "--background", .. mountOptions]);
+        Must(["create", Pool, _dir.File("dev/pool.img"), "--size", size, .. createOptions]);
+        Mount();
         _mounted = Path;
     }
+
+    /// <summary>For the POSIX cases.</summary>
+    internal PosixTarget Target => _target ??= new PosixTarget(Path, () =>
+    {
+        Must(["unmount", Path]);
+        Mount();
+    });
 
     /// <summary>The mount point.</summary>
     public string Path { get; }
@@ -62,6 +73,8 @@ public class ZfsLiteMount : IDisposable
             throw new InvalidOperationException($"zfslite {string.Join(' ', arguments)}: exit {result.ExitCode}: {result.Error}{result.Output}");
         }
     }
+
+    private void Mount() => Must(["mount", _dir.File("dev/pool.img"), Path, "--background", .. _mountOptions]);
 
     private void Unmount(string path)
     {

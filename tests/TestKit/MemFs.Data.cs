@@ -8,7 +8,7 @@ namespace ZfsLite.TestKit;
 public sealed unsafe partial class MemFs
 {
     /// <inheritdoc/>
-    public int Read(ulong obj, ulong offset, int length, byte* destination, out int done)
+    public int Read(ulong obj, ulong offset, int length, byte* destination, out int done, bool noAtime = false)
     {
         OnRead?.Invoke();
         done = 0;

@@ -65,6 +65,11 @@ public sealed unsafe partial class MemFs : IFuseFileSystem
     }
 
     /// <inheritdoc/>
+    public void Forget(ulong obj)
+    {
+    }
+
+    /// <inheritdoc/>
     public int SetAttr(in Cred cred, ulong obj, SetAttrMask mask, in ZnodeAttr values, out ZnodeAttr attr)
     {
         _tree.EnterWrite();
@@ -176,6 +181,13 @@ public sealed unsafe partial class MemFs : IFuseFileSystem
         {
             _tree.Exit();
         }
+    }
+
+    /// <inheritdoc/>
+    public int CreateTemporary(in Cred cred, ulong dir, uint mode, out ZnodeAttr attr)
+    {
+        attr = default;
+        return Errno.EOPNOTSUPP;
     }
 
     /// <inheritdoc/>

@@ -116,6 +116,13 @@ internal struct FuseBatchForgetIn
 }
 
 [StructLayout(LayoutKind.Explicit, Size = 16)]
+internal struct FuseForgetOne
+{
+    [FieldOffset(0)] public ulong NodeId;
+    [FieldOffset(8)] public ulong Lookups;
+}
+
+[StructLayout(LayoutKind.Explicit, Size = 16)]
 internal struct FuseMknodIn
 {
     [FieldOffset(0)] public uint Mode;
@@ -293,6 +300,79 @@ internal struct FuseLseekIn
 internal struct FuseLseekOut
 {
     [FieldOffset(0)] public ulong Offset;
+}
+
+[StructLayout(LayoutKind.Explicit, Size = 32)]
+internal struct FuseIoctlIn
+{
+    [FieldOffset(0)] public ulong Handle;
+    [FieldOffset(8)] public uint Flags;
+    [FieldOffset(12)] public uint Command;
+    [FieldOffset(16)] public ulong Argument;
+    [FieldOffset(24)] public uint InSize;
+    [FieldOffset(28)] public uint OutSize;
+}
+
+[StructLayout(LayoutKind.Explicit, Size = 16)]
+internal struct FuseIoctlOut
+{
+    [FieldOffset(0)] public int Result;
+    [FieldOffset(4)] public uint Flags;
+    [FieldOffset(8)] public uint InPieces;
+    [FieldOffset(12)] public uint OutPieces;
+}
+
+[StructLayout(LayoutKind.Explicit, Size = 24)]
+internal struct FuseStatxIn
+{
+    [FieldOffset(0)] public uint GetAttrFlags;
+    [FieldOffset(8)] public ulong Handle;
+    [FieldOffset(16)] public uint StatxFlags;
+    [FieldOffset(20)] public uint StatxMask;
+}
+
+[StructLayout(LayoutKind.Explicit, Size = 16)]
+internal struct FuseStatxTime
+{
+    [FieldOffset(0)] public long Seconds;
+    [FieldOffset(8)] public uint Nanoseconds;
+}
+
+[StructLayout(LayoutKind.Explicit, Size = 288)]
+internal struct FuseStatxOut
+{
+    [FieldOffset(0)] public ulong AttrValid;
+    [FieldOffset(8)] public uint AttrValidNsec;
+    [FieldOffset(12)] public uint Flags;
+    [FieldOffset(32)] public uint Mask;
+    [FieldOffset(36)] public uint BlockSize;
+    [FieldOffset(40)] public ulong Attributes;
+    [FieldOffset(48)] public uint Links;
+    [FieldOffset(52)] public uint Uid;
+    [FieldOffset(56)] public uint Gid;
+    [FieldOffset(60)] public ushort Mode;
+    [FieldOffset(64)] public ulong Ino;
+    [FieldOffset(72)] public ulong Size;
+    [FieldOffset(80)] public ulong Blocks;
+    [FieldOffset(88)] public ulong AttributesMask;
+    [FieldOffset(96)] public FuseStatxTime Atime;
+    [FieldOffset(112)] public FuseStatxTime Btime;
+    [FieldOffset(128)] public FuseStatxTime Ctime;
+    [FieldOffset(144)] public FuseStatxTime Mtime;
+    [FieldOffset(160)] public uint RdevMajor;
+    [FieldOffset(164)] public uint RdevMinor;
+}
+
+[StructLayout(LayoutKind.Explicit, Size = 56)]
+internal struct FuseCopyFileRangeIn
+{
+    [FieldOffset(0)] public ulong HandleIn;
+    [FieldOffset(8)] public ulong OffsetIn;
+    [FieldOffset(16)] public ulong NodeIdOut;
+    [FieldOffset(24)] public ulong HandleOut;
+    [FieldOffset(32)] public ulong OffsetOut;
+    [FieldOffset(40)] public ulong Length;
+    [FieldOffset(48)] public ulong Flags;
 }
 
 /// <summary>A directory entry, followed by its name and padded to 8 bytes.</summary>

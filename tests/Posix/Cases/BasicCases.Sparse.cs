@@ -2,12 +2,12 @@ using System.Diagnostics;
 using Mono.Unix.Native;
 using Xunit;
 
-namespace ZfsLite.Tests.Mount;
+namespace ZfsLite.Tests.Posix;
 
 /// <summary>Copies of files that somebody is writing to, and that the kernel has pages of which nobody else has seen.</summary>
-public abstract partial class PosixSuite
+public sealed partial class BasicCases
 {
-    [FuseFact]
+    [PosixCase]
     public void A_sparse_file_that_is_open_for_writing_is_copied_whole_and_stays_sparse()
     {
         const long far = 64 << 20;
@@ -28,7 +28,7 @@ public abstract partial class PosixSuite
         Syscall.close(fd);
     }
 
-    [FuseFact]
+    [PosixCase]
     public void No_seek_passes_over_data_that_is_only_in_the_kernel()
     {
         const long size = 8 << 20;

@@ -2,25 +2,14 @@ using System.Text;
 using Mono.Unix.Native;
 using Xunit;
 
-namespace ZfsLite.Tests.Mount;
+namespace ZfsLite.Tests.Posix;
 
 /// <summary>
-/// What POSIX promises of a file system, as tests on a directory: derive, say which directory, and every test runs there.
-/// Nothing in here knows what is mounted. This part: names, directories, links, attributes.
+/// What every file system is for; the other subjects go into each call's errors and limits. This part: names, directories, links, attributes.
 /// </summary>
-public abstract partial class PosixSuite
+public sealed partial class BasicCases : PosixCases
 {
     private const ulong DevNull = 0x103;
-
-    private string? _work;
-
-    /// <summary>The directory of the file system under test.</summary>
-    protected abstract string Root { get; }
-
-    /// <summary>A fresh directory for one test.</summary>
-    private string Work => _work ??= Directory.CreateDirectory(Path.Combine(Root, "t-" + Path.GetRandomFileName())).FullName;
-
-    private string At(string name) => Path.Combine(Work, name);
 
     private static void Ok(int result, string what)
     {
@@ -43,14 +32,7 @@ public abstract partial class PosixSuite
         return stat;
     }
 
-    private static byte[] Pattern(int length, int seed = 1)
-    {
-        byte[] data = new byte[length];
-        new Random(seed).NextBytes(data);
-        return data;
-    }
-
-    [FuseFact]
+    [PosixCase]
     public void A_file_is_created_written_read_and_removed()
     {
         byte[] data = Pattern(300_001);
@@ -62,7 +44,7 @@ public abstract partial class PosixSuite
         Assert.Empty(Directory.GetFileSystemEntries(Work));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Creating_exclusively_twice_gives_EEXIST()
     {
         const OpenFlags flags = OpenFlags.O_CREAT | OpenFlags.O_EXCL | OpenFlags.O_RDWR;
@@ -72,7 +54,7 @@ public abstract partial class PosixSuite
         Fails(Errno.EEXIST, Syscall.open(At("f"), flags, FilePermissions.S_IRUSR));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Names_of_255_bytes_work_and_longer_ones_do_not()
     {
         string longest = new('n', 255);
@@ -84,7 +66,7 @@ public abstract partial class PosixSuite
         Assert.Contains(At(utf8), Directory.GetFiles(Work));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Directories_count_their_children_and_refuse_removal_until_empty()
     {
         Assert.Equal(2ul, StatOf(Work).st_nlink);
@@ -102,7 +84,7 @@ public abstract partial class PosixSuite
         Fails(Errno.ENOTDIR, Syscall.lstat(At("f/g"), out _));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Rename_moves_replaces_and_keeps_the_inode()
     {
         File.WriteAllText(At("a"), "one");
@@ -120,7 +102,7 @@ public abstract partial class PosixSuite
         Fails(Errno.ENOTDIR, Syscall.rename(At("d"), At("e")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Rename_of_directories_moves_their_parent_and_forbids_cycles()
     {
         Directory.CreateDirectory(At("a/sub"));
@@ -134,7 +116,7 @@ public abstract partial class PosixSuite
         Fails(Errno.ENOTEMPTY, Syscall.rename(At("a"), Work));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Rename_honours_noreplace_and_exchange()
     {
         File.WriteAllText(At("a"), "one");
@@ -147,7 +129,7 @@ public abstract partial class PosixSuite
         Assert.Equal("two", File.ReadAllText(At("c")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Hard_links_share_content_and_count()
     {
         File.WriteAllText(At("a"), "x");
@@ -162,7 +144,7 @@ public abstract partial class PosixSuite
         Fails(Errno.EPERM, Syscall.link(Work, At("dir")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Symbolic_links_of_any_length_keep_their_target()
     {
         foreach (int length in new[] { 1, 20, 60, 500, 4000 })
@@ -178,7 +160,7 @@ public abstract partial class PosixSuite
         }
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Special_files_keep_type_and_device()
     {
         Ok(Syscall.mkfifo(At("p"), FilePermissions.S_IRUSR), "mkfifo");
@@ -189,7 +171,7 @@ public abstract partial class PosixSuite
         Assert.Equal(DevNull, device.st_rdev);
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Mode_and_owner_change_and_a_change_of_owner_clears_set_id_bits()
     {
         File.WriteAllText(At("f"), "x");
@@ -201,7 +183,7 @@ public abstract partial class PosixSuite
         Assert.Equal((FilePermissions)0x1ED, stat.st_mode & (FilePermissions)0xFFF);
     }
 
-    [FuseFact]
+    [PosixCase]
     public void A_set_group_id_directory_hands_its_group_down()
     {
         Ok(Syscall.chown(Work, 0, 4321), "chown");
@@ -213,7 +195,7 @@ public abstract partial class PosixSuite
         Assert.True(StatOf(At("d")).st_mode.HasFlag(FilePermissions.S_ISGID));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Times_keep_nanoseconds_and_follow_changes()
     {
         File.WriteAllText(At("f"), "x");
@@ -229,7 +211,7 @@ public abstract partial class PosixSuite
         Assert.True(StatOf(Work).st_mtim.tv_sec > 1_600_000_000);
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Readdir_lists_5000_entries_once_with_their_inode_numbers()
     {
         for (int i = 0; i < 5000; i++)
@@ -254,7 +236,7 @@ public abstract partial class PosixSuite
         }
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Removing_while_reading_a_directory_misses_nothing()
     {
         for (int i = 0; i < 3000; i++)
@@ -276,10 +258,10 @@ public abstract partial class PosixSuite
         Syscall.closedir(dir);
         Assert.Equal(3000, removed);
         Ok(Syscall.rmdir(Work), "rmdir");
-        _work = null;
+        ForgetWork();
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Extended_attributes_are_set_listed_read_and_removed()
     {
         File.WriteAllText(At("f"), "x");
@@ -298,7 +280,7 @@ public abstract partial class PosixSuite
         Ok(Syscall.setxattr(Work, "user.dir", [3]), "setxattr on a directory");
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Statfs_makes_sense()
     {
         Ok(Syscall.statvfs(Root, out Statvfs stat), "statvfs");

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace ZfsLite.Tests.Mount;
+namespace ZfsLite.Tests.Posix;
 
 /// <summary>System calls that Mono.Posix lacks.</summary>
 internal static unsafe partial class PosixLibc

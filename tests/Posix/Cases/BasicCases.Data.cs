@@ -1,10 +1,10 @@
 using Mono.Unix.Native;
 using Xunit;
 
-namespace ZfsLite.Tests.Mount;
+namespace ZfsLite.Tests.Posix;
 
 /// <content>Data: offsets, holes, truncation, appending, mapping, several threads.</content>
-public abstract partial class PosixSuite
+public sealed partial class BasicCases
 {
     private int OpenFile(string name, OpenFlags flags = OpenFlags.O_RDWR | OpenFlags.O_CREAT)
     {
@@ -13,42 +13,7 @@ public abstract partial class PosixSuite
         return fd;
     }
 
-    private static unsafe void WriteAt(int fd, long offset, ReadOnlySpan<byte> data)
-    {
-        fixed (byte* p = data)
-        {
-            for (int at = 0; at < data.Length;)
-            {
-                long n = Syscall.pwrite(fd, p + at, (ulong)(data.Length - at), offset + at);
-                Ok((int)n, "pwrite");
-                at += (int)n;
-            }
-        }
-    }
-
-    private static unsafe byte[] ReadAt(int fd, long offset, int length)
-    {
-        byte[] data = new byte[length];
-        int at = 0;
-        fixed (byte* p = data)
-        {
-            while (at < length)
-            {
-                long n = Syscall.pread(fd, p + at, (ulong)(length - at), offset + at);
-                Ok((int)n, "pread");
-                if (n == 0)
-                {
-                    break;
-                }
-
-                at += (int)n;
-            }
-        }
-
-        return data[..at];
-    }
-
-    [FuseFact]
+    [PosixCase]
     public void Writes_at_odd_offsets_land_where_they_belong()
     {
         byte[] model = new byte[2_000_000];
@@ -70,7 +35,7 @@ public abstract partial class PosixSuite
         Assert.Equal(model, File.ReadAllBytes(At("f")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Direct_io_reads_what_cached_io_wrote_and_the_other_way_round()
     {
         byte[] data = Pattern(1 << 20);
@@ -92,7 +57,7 @@ public abstract partial class PosixSuite
         Assert.Equal(data, File.ReadAllBytes(At("f")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Sparse_files_read_zeros_and_tell_their_holes()
     {
         const long far = 1L << 32;
@@ -115,7 +80,7 @@ public abstract partial class PosixSuite
         Syscall.close(fd);
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Data_not_yet_written_back_is_never_told_as_a_hole()
     {
         int fd = OpenFile("f");
@@ -126,7 +91,7 @@ public abstract partial class PosixSuite
         Syscall.close(fd);
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Truncation_cuts_and_extends_with_zeros()
     {
         byte[] data = Pattern(500_000);
@@ -142,7 +107,7 @@ public abstract partial class PosixSuite
         Fails(Errno.EISDIR, Syscall.truncate(Work, 0));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Opening_with_O_TRUNC_empties_the_file()
     {
         File.WriteAllBytes(At("f"), Pattern(300_000));
@@ -151,7 +116,7 @@ public abstract partial class PosixSuite
         Assert.Empty(File.ReadAllBytes(At("f")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Appends_of_several_handles_and_threads_lose_nothing()
     {
         const int threads = 4, each = 200, length = 64;
@@ -184,7 +149,7 @@ public abstract partial class PosixSuite
         Assert.All(Enumerable.Range(0, threads), t => Assert.Equal(each * length, all.Count(b => b == 'a' + t)));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void A_partial_page_written_through_a_write_only_handle_keeps_its_surroundings()
     {
         byte[] data = Pattern(10_000);
@@ -196,7 +161,7 @@ public abstract partial class PosixSuite
         Assert.Equal(data, File.ReadAllBytes(At("f")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void A_shared_mapping_reads_and_writes_the_file()
     {
         byte[] data = Pattern(300_000);
@@ -224,7 +189,7 @@ public abstract partial class PosixSuite
         Assert.Equal(data, File.ReadAllBytes(At("f")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void An_unlinked_file_lives_until_its_last_handle_is_closed()
     {
         byte[] data = Pattern(200_000);
@@ -240,7 +205,7 @@ public abstract partial class PosixSuite
         Ok(Syscall.close(fd), "close");
     }
 
-    [FuseFact]
+    [PosixCase]
     public void A_file_replaced_by_rename_lives_until_its_last_handle_is_closed()
     {
         File.WriteAllText(At("old"), "old");
@@ -252,7 +217,7 @@ public abstract partial class PosixSuite
         Assert.Equal("new", File.ReadAllText(At("old")));
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Punching_a_hole_zeroes_just_that_range()
     {
         byte[] data = Pattern(600_000);
@@ -267,7 +232,7 @@ public abstract partial class PosixSuite
         Syscall.close(fd);
     }
 
-    [FuseFact]
+    [PosixCase]
     public void Threads_that_create_write_rename_and_remove_do_not_disturb_each_other()
     {
         string dir = Work;
