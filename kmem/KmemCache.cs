@@ -19,6 +19,9 @@ namespace ZfsLite.Kmem;
 public sealed unsafe partial class KmemCache
 {
     private const ThreadFlags BypassesQueues = ThreadFlags.InReclaim | ThreadFlags.Kswapd;
+    /// <summary>Largest object. What is larger than the largest block of pages is mapped together from several.</summary>
+    internal const int MaxObjectBytes = 16 << 20;
+
     private const KmFlags PublicFlags = KmFlags.NoSleep | KmFlags.PushPage;
 
     private readonly KmemSystem _system;
@@ -94,7 +97,7 @@ public sealed unsafe partial class KmemCache
 
     /// <summary>kmem_cache_create with a constructor, run at every allocation, and a destructor, run at every free.</summary>
     /// <param name="name">Name, for statistics. One that is taken can be had again only for an equal cache.</param>
-    /// <param name="size">Bytes of an object, 1 to 4 MiB.</param>
+    /// <param name="size">Bytes of an object, 1 to 16 MiB; in contiguous pages (KMC_KMEM) 4 MiB at most.</param>
     /// <param name="align">Alignment: 8 to 4096, a power of two.</param>
     /// <param name="constructor">Or null.</param>
     /// <param name="destructor">Or null.</param>
@@ -207,9 +210,10 @@ public sealed unsafe partial class KmemCache
         KmemCacheFlags flags,
         Action? reclaim = null)
     {
-        if (size < 1 || size > MemoryNode.MaxPages * ArenaMapping.PageSize)
+        int max = (flags & KmemCacheFlags.Kmem) != 0 ? MemoryNode.MaxPages * ArenaMapping.PageSize : MaxObjectBytes;
+        if (size < 1 || size > max)
         {
-            throw new ArgumentOutOfRangeException(nameof(size), $"cache {name}: objects of {size} bytes; 1 byte to 4 MiB is possible");
+            throw new ArgumentOutOfRangeException(nameof(size), $"cache {name}: objects of {size} bytes; 1 byte to {max >> 20} MiB is possible");
         }
 
         if (align < 8 || align > ArenaMapping.PageSize || (align & (align - 1)) != 0)

@@ -37,9 +37,10 @@ internal sealed unsafe class SlabDebug
         const SlabDebugFlags InMemory = SlabDebugFlags.Consistency | SlabDebugFlags.RedZone | SlabDebugFlags.Owner;
         Span<int> layout = stackalloc int[4];
         Layout(size, align, flags, layout);
-        if (layout[3] > MemoryNode.MaxPages * ArenaMapping.PageSize)
+        const int Block = MemoryNode.MaxPages * ArenaMapping.PageSize;
+        if (layout[3] > (size <= Block ? Block : KmemCache.MaxObjectBytes))
         {
-            // The largest objects fill the largest block: what needs bytes around them can't be had.
+            // Objects that fill the largest block, and the largest of all: what needs bytes around them can't be had.
             flags &= ~InMemory;
             Layout(size, align, flags, layout);
         }

@@ -301,7 +301,7 @@ public sealed unsafe class KmemCacheTests
 
     [Theory]
     [InlineData(0, 8)]
-    [InlineData((4 << 20) + 1, 8)]
+    [InlineData((16 << 20) + 1, 8)]
     [InlineData(64, 4)]
     [InlineData(64, 24)]
     [InlineData(64, 8192)]

@@ -17,7 +17,8 @@ public sealed unsafe partial class SplatKmem
     private const long Ms = 1_000_000;
     private const long Second = 1000 * Ms;
 
-    /// <summary>The largest object that a cache may have; splat's is 16 MiB (half a slab of 32 MiB).</summary>
+    /// <summary>The largest object of a random size; splat's is 16 MiB (half a slab of 32 MiB), and 32 of those, as an off-slab
+    /// cache has here, would not fit the arena.</summary>
     private const int SizeMax = 4 * MiB;
 
     private static readonly KmemCacheFlags[] s_kinds = [KmemCacheFlags.None, KmemCacheFlags.Kmem, KmemCacheFlags.Vmem, KmemCacheFlags.Slab];
@@ -40,7 +41,8 @@ public sealed unsafe partial class SplatKmem
         SplatSlabs.Options(engine, 64 * MiB));
 
     /// <summary>100 caches of objects from 4 KiB up: to 4 MiB (splat: 16 MiB) mapped or as the engine sees fit, to 256 KiB in
-    /// contiguous pages, to 1 MiB with the host's allocator. Arena: 256 MiB.</summary>
+    /// contiguous pages, to 1 MiB with the host's allocator. Then splat's largest, and the first that fit no block of contiguous pages.
+    /// Arena: 256 MiB.</summary>
     [Theory]
     [InlineData(SplatSlabs.Slubq)]
     [InlineData(SplatSlabs.Spl)]
@@ -54,6 +56,14 @@ public sealed unsafe partial class SplatKmem
                 int max = s_kinds[kind] == KmemCacheFlags.Kmem ? MiB / 4 : s_kinds[kind] == KmemCacheFlags.Slab ? MiB : SizeMax;
                 CacheLife(engine, PageSize + rng.Next(max - PageSize + 1), 8, s_kinds[kind] | Rare(rng));
             }
+
+            foreach (KmemCacheFlags kind in new[] { KmemCacheFlags.None, KmemCacheFlags.Vmem })
+            {
+                CacheLife(engine, (4 * MiB) + 1, 8, kind);
+                CacheLife(engine, 16 * MiB, 8, kind);
+            }
+
+            _ = Assert.Throws<ArgumentOutOfRangeException>(static () => KmemCache.Create("too_large", (4 * MiB) + 1, 8, null, null, KmemCacheFlags.Kmem));
         },
         SplatSlabs.Options(engine, 256 * MiB));
 
