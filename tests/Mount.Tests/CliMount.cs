@@ -32,8 +32,12 @@ internal sealed class CliMount : IDisposable
     /// <summary>Mounts in the background.</summary>
     internal void Mount(params string[] more) => Ok(["mount", Image, Mnt, "--memory", "64M", "--background", .. more]);
 
-    /// <summary>Unmounts; the pool is closed afterwards.</summary>
-    internal void Unmount() => Ok("unmount", Mnt);
+    /// <summary>Unmounts; the pool is closed afterwards, and all memory is given back.</summary>
+    internal void Unmount()
+    {
+        Ok("unmount", Mnt);
+        Files.CheckLeaks();
+    }
 
     /// <summary>Runs the command; it must succeed and say nothing on standard error.</summary>
     internal string Ok(params string[] args)
@@ -91,6 +95,13 @@ internal sealed class CliMount : IDisposable
             Files.Start("umount", ["-l", Mnt]);
         }
 
-        Files.Dispose();
+        try
+        {
+            Files.CheckLeaks();
+        }
+        finally
+        {
+            Files.Dispose();
+        }
     }
 }

@@ -82,6 +82,19 @@ internal sealed class CliRunDirectory : IDisposable
         return new CliResult(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
     }
 
+    /// <summary>No mount that has ended said that memory was not given back.</summary>
+    internal void CheckLeaks()
+    {
+        foreach (string log in Directory.GetFiles(RunDir, "*.log"))
+        {
+            string? leak = Array.Find(System.IO.File.ReadAllLines(log), static l => l.Contains("was not given back", StringComparison.Ordinal));
+            if (leak is not null)
+            {
+                throw new InvalidDataException($"{Path.GetFileName(log)}: {leak}");
+            }
+        }
+    }
+
     public void Dispose()
     {
         try

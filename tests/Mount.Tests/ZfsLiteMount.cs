@@ -4,7 +4,7 @@ using ZfsLite.Tests.Posix;
 namespace ZfsLite.Tests.Mount;
 
 /// <summary>
-/// A pool of its own, mounted by the command as a daemon, for a class of tests. At the end it is unmounted, and zdb, where it
+/// A pool of its own, mounted by the command as a daemon, for a class of tests. At the end it is unmounted, all its memory must be given back, and zdb, where it
 /// is installed, must find neither a leak nor a bad checksum.
 /// </summary>
 public class ZfsLiteMount : IDisposable
@@ -55,6 +55,7 @@ public class ZfsLiteMount : IDisposable
             if (_mounted is not null)
             {
                 Unmount(_mounted);
+                _dir.CheckLeaks();
                 Judge();
             }
         }
