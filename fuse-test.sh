@@ -51,6 +51,9 @@ usage: ./fuse-test.sh COMMAND
                         random schedules of the slab engines in the simulator (1,000,000)
   torture crash [--states N | --minutes M] [--seed S] [--resume]
                         the power fails after every write and flush of seeded workloads (1,000,000)
+  torture images [--images N | --minutes M] [--seed S] [--pool NAME|all] [--resume]
+                        damaged pools, most with right checksums: opened, listed, read, written,
+                        checked; errors only (100,000)
   bench kmem [--full]   allocators side by side, in 5 sizes or 12; the tables go to
                         tools/bench/results
   install, uninstall    /usr/local/bin/zfslite and the helpers of mount(8) and umount(8)
@@ -256,7 +259,7 @@ cmd_stress() {
     "$ART/stress/stress" --zfslite "$ART/zfslite" "$@"
 }
 
-# torture kmem, torture crash: keep their state in artifacts, and go on from there with --resume.
+# torture kmem, crash, images: keep their state in artifacts, and go on from there with --resume.
 cmd_torture() {
     mkdir -p "$ART"
     need_dotnet

@@ -15,6 +15,7 @@ internal static class TortureCommand
 
     private const long SchedulesByDefault = 1_000_000;
     private const long StatesByDefault = 1_000_000;
+    private const long ImagesByDefault = 100_000;
     private const int MostWorkers = 16;
     private const ulong SeedMax = long.MaxValue;
 
@@ -41,6 +42,9 @@ internal static class TortureCommand
     private static readonly Option<bool> s_resume = new("--resume") { Description = "Goes on where the last run was, with what it was asked for." };
     private static readonly Option<string> s_state = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-kmem.json" };
     private static readonly Option<string> s_crashState = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-crash.json" };
+    private static readonly Option<string> s_imageState = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-images.json" };
+    private static readonly Option<long?> s_images = new("--images") { Description = "Images in all (100,000, unless --minutes is given)." };
+    private static readonly Option<string> s_pool = new("--pool") { Description = "The clean pool to make images from, or all: each seed on each of them.", DefaultValueFactory = static _ => "all" };
     private static readonly Option<int> s_workers = new("--workers") { Description = "Processes at once.", DefaultValueFactory = static _ => Math.Min(Environment.ProcessorCount, MostWorkers) };
     private static readonly Option<string> s_plant = new("--plant") { Description = "For tests: the fault to plant.", DefaultValueFactory = static _ => nameof(SlabFault.None), Hidden = true };
     private static readonly Option<ulong> s_plantSeed = new("--plant-seed") { Description = "For tests: the seed to plant it in.", Hidden = true };
@@ -60,7 +64,13 @@ internal static class TortureCommand
             s_states, s_crashSchedules, s_minutes, s_seed, s_resume, s_crashState, s_workers, s_plant, s_plantSeed,
         };
         crash.SetAction(Crash);
-        var root = new RootCommand("Long runs of what the tests do in short.") { kmem, crash };
+        s_pool.AcceptOnlyFromAmong([.. ImagePools.Names, "all"]);
+        var images = new Command("images", "Hostile images, most of them with checksums that are right again: opened, listed, read, written, checked. Errors only, in bounded time and memory.")
+        {
+            s_images, s_minutes, s_seed, s_pool, s_resume, s_imageState, s_workers,
+        };
+        images.SetAction(Images);
+        var root = new RootCommand("Long runs of what the tests do in short.") { kmem, crash, images };
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -99,7 +109,21 @@ internal static class TortureCommand
         });
     }
 
-    /// <summary>Checks what both commands have, reads the state to go on from, and runs.</summary>
+    private static int Images(ParseResult parsed)
+    {
+        string pool = parsed.GetValue(s_pool)!;
+        return Checked(parsed, new TortureSettings
+        {
+            Torture = TortureSettings.Images,
+            Engines = pool == "all" ? ImagePools.Names : [pool],
+            FirstSeed = parsed.GetValue(s_seed),
+            Schedules = parsed.GetValue(s_images) ?? (parsed.GetValue(s_minutes) is null ? ImagesByDefault : null),
+            StateFile = parsed.GetValue(s_imageState)!,
+            Workers = parsed.GetValue(s_workers),
+        });
+    }
+
+    /// <summary>Checks what all commands have, reads the state to go on from, and runs.</summary>
     private static int Checked(ParseResult parsed, TortureSettings settings)
     {
         double? minutes = parsed.GetValue(s_minutes);
@@ -151,7 +175,12 @@ internal static class TortureCommand
             {
                 Engines = state.Engines,
                 FirstSeed = state.FirstSeed,
-                Schedules = parsed.GetValue(settings.CountsStates ? s_crashSchedules : s_schedules) ?? state.Schedules,
+                Schedules = parsed.GetValue(settings.Torture switch
+                {
+                    TortureSettings.Crash => s_crashSchedules,
+                    TortureSettings.Images => s_images,
+                    _ => s_schedules,
+                }) ?? state.Schedules,
                 States = settings.CountsStates ? parsed.GetValue(s_states) ?? state.States : null,
             },
             state);

@@ -10,5 +10,7 @@ internal sealed record TortureFailure(string Engine, ulong Seed, long Schedules,
     /// <summary>What to type.</summary>
     public string Command => Engine == TortureSettings.Crash
         ? $"./fuse-test.sh torture crash --seed {Seed} --schedules {Schedules}"
+        : ImagePools.Names.Contains(Engine)
+        ? $"./fuse-test.sh torture images --pool {Engine} --seed {Seed} --images {Schedules}"
         : $"./fuse-test.sh torture kmem --engine {Engine} --seed {Seed} --schedules {Schedules}";
 }

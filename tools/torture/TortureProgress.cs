@@ -49,14 +49,19 @@ internal static class TortureProgress
             table.AddColumn(new TableColumn(engine).RightAligned());
         }
 
-        foreach (string what in settings.CountsStates ? Enum.GetNames<CrashCount>() : Enum.GetNames<SlabCount>())
+        foreach (string what in settings.Torture switch
+        {
+            TortureSettings.Crash => Enum.GetNames<CrashCount>(),
+            TortureSettings.Images => Enum.GetNames<ImageCount>(),
+            _ => Enum.GetNames<SlabCount>(),
+        })
         {
             table.AddRow([new Text(Words(what)), .. engines.Select(e => new Text(torture.Counts(e).GetValueOrDefault(what).ToString("N0", CultureInfo.InvariantCulture)))]);
         }
 
         AnsiConsole.Write(table);
         Console.WriteLine(
-            $"seeds {torture.State.FirstSeed} to {torture.State.NextSeed - 1}, {torture.Done:N0} {(settings.CountsStates ? "states" : "schedules")} in {torture.State.Seconds:0} s ({torture.Done / Math.Max(torture.State.Seconds, 0.001):N0}/s), "
+            $"seeds {torture.State.FirstSeed} to {torture.State.NextSeed - 1}, {torture.Done:N0} {(settings.CountsStates ? "states" : settings.Torture == TortureSettings.Images ? "images" : "schedules")} in {torture.State.Seconds:0} s ({torture.Done / Math.Max(torture.State.Seconds, 0.001):N0}/s), "
             + $"state in {settings.StateFile}");
     }
 

@@ -9,7 +9,10 @@ internal sealed record TortureSettings
     /// <summary>Crashes of the whole stack. Also the name of its one engine.</summary>
     internal const string Crash = "crash";
 
-    /// <summary>kmem or crash.</summary>
+    /// <summary>Hostile images. Its engines are the clean pools that they are made from.</summary>
+    internal const string Images = "images";
+
+    /// <summary>kmem, crash or images.</summary>
     public required string Torture { get; init; }
 
     /// <summary>Engines under test: each seed is run on each of them.</summary>

@@ -14,7 +14,7 @@ internal sealed record TortureState
         DefaultIgnoreCondition = JsonIgnoreCondition.Never,
     };
 
-    /// <summary>kmem or crash.</summary>
+    /// <summary>kmem, crash or images.</summary>
     public required string Torture { get; init; }
 
     public required string[] Engines { get; init; }
@@ -47,7 +47,7 @@ internal sealed record TortureState
         Assembly tool = typeof(TortureState).Assembly;
         string version = tool.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "?";
         string commit = version.Contains('+', StringComparison.Ordinal) ? version[(version.IndexOf('+', StringComparison.Ordinal) + 1)..] : version;
-        string fs = torture == TortureSettings.Crash ? $" txn {Id(typeof(Txn.TxgEngine).Assembly)} fs {Id(typeof(Fs.Spa).Assembly)}" : string.Empty;
+        string fs = torture != TortureSettings.Kmem ? $" txn {Id(typeof(Txn.TxgEngine).Assembly)} fs {Id(typeof(Fs.Spa).Assembly)}" : string.Empty;
         return $"{commit} kmem {Id(typeof(Kmem.KmemSystem).Assembly)}{fs} torture {Id(tool)}";
     }
 

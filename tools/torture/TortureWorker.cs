@@ -48,7 +48,9 @@ internal static class TortureWorker
     }
 
     private static string Serve(TortureOrder order, TextWriter output) =>
-        order.Engine == TortureSettings.Crash ? ServeCrash(order, output) : ServeKmem(order, output);
+        order.Engine == TortureSettings.Crash ? ServeCrash(order, output)
+        : ImagePools.Names.Contains(order.Engine) ? ImageWorker.Serve(order, output)
+        : ServeKmem(order, output);
 
     private static string ServeCrash(TortureOrder order, TextWriter output)
     {
@@ -99,5 +101,5 @@ internal static class TortureWorker
         return "c " + JsonSerializer.Serialize(counts.ToNames());
     }
 
-    private static string Fail(TortureFailure failure) => "f " + JsonSerializer.Serialize(failure);
+    internal static string Fail(TortureFailure failure) => "f " + JsonSerializer.Serialize(failure);
 }
