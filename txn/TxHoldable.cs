@@ -42,7 +42,7 @@ public abstract class TxHoldable : IWaitable
     {
         _lock.Enter();
         long assigned = _assignedTxg;
-        if (assigned == txg - 1)
+        if (assigned != 0 && assigned == txg - 1)
         {
             _lock.Exit();
             return false;

@@ -173,15 +173,16 @@ public sealed unsafe partial class Objset
             throw new ZfsException(Errno.EIO, $"object set {Id}: its meta-dnode is damaged");
         }
 
-        MetaDnode.AttachSpecial(this, 0, &phys->MetaDnode);
-        if (PhysSize < ObjsetPhys.SizeOf)
-        {
-            return;
-        }
-
-        if (DnodePhys.Problem(&phys->UserUsedDnode) is not null || DnodePhys.Problem(&phys->GroupUsedDnode) is not null)
+        bool hasAccounts = PhysSize >= ObjsetPhys.SizeOf;
+        if (hasAccounts && (DnodePhys.Problem(&phys->UserUsedDnode) is not null || DnodePhys.Problem(&phys->GroupUsedDnode) is not null))
         {
             throw new ZfsException(Errno.EIO, $"object set {Id}: its accounting dnodes are damaged");
+        }
+
+        MetaDnode.AttachSpecial(this, 0, &phys->MetaDnode);
+        if (!hasAccounts)
+        {
+            return;
         }
 
         UserUsed.AttachSpecial(this, UserUsedObject, &phys->UserUsedDnode);

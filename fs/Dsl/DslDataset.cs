@@ -122,8 +122,14 @@ public sealed unsafe class DslDataset
 
         _dirty = false;
         Dnode dn = Dir.Spa.Mos.HoldObject(Object);
-        dn.DirtyBonus(tx);
-        *(DslDatasetPhys*)dn.Bonus = _phys;
-        dn.Release();
+        try
+        {
+            dn.DirtyBonus(tx);
+            *(DslDatasetPhys*)dn.Bonus = _phys;
+        }
+        finally
+        {
+            dn.Release();
+        }
     }
 }

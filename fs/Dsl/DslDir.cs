@@ -96,9 +96,15 @@ public sealed unsafe class DslDir
 
         _dirty = false;
         Dnode dn = Spa.Mos.HoldObject(Object);
-        dn.DirtyBonus(tx);
-        *(DslDirPhys*)dn.Bonus = _phys;
-        dn.Release();
+        try
+        {
+            dn.DirtyBonus(tx);
+            *(DslDirPhys*)dn.Bonus = _phys;
+        }
+        finally
+        {
+            dn.Release();
+        }
     }
 
     private void MarkDirty()

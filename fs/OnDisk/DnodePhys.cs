@@ -137,6 +137,11 @@ public unsafe struct DnodePhys
             return $"{dn->Levels} levels";
         }
 
+        if (!IsChecksum(dn->Checksum) || !IsCompression(dn->Compress))
+        {
+            return $"checksum function {(int)dn->Checksum}, compression {(int)dn->Compress}";
+        }
+
         // The tree must have room for the highest block id (no room can overflow 64 bits beyond 9 levels).
         int shift = (dn->IndirectShift - 7) * (dn->Levels - 1);
         if (shift < 64 && (dn->MaxBlockId >> shift) >= dn->BlkptrCount)
@@ -146,4 +151,9 @@ public unsafe struct DnodePhys
 
         return null;
     }
+
+    private static bool IsChecksum(ZioChecksumType type) => type is ZioChecksumType.Inherit or ZioChecksumType.On or ZioChecksumType.Off
+        or ZioChecksumType.Fletcher2 or ZioChecksumType.Fletcher4 or ZioChecksumType.Sha256;
+
+    private static bool IsCompression(ZioCompressType type) => type is not ZioCompressType.Empty and <= ZioCompressType.Zle;
 }

@@ -6,6 +6,11 @@ namespace ZfsLite.Fs;
 /// </summary>
 internal static class PoolLabels
 {
+    private const ulong VdevsMax = 1024;
+
+    /// <summary>Far beyond any real one, and far from where numbers end.</summary>
+    private const ulong TxgMax = 1UL << 62;
+
     /// <summary>Reads the labels. Throws ZfsException with a one-line message.</summary>
     /// <param name="devices">Leaves, in any order.</param>
     /// <param name="suspension">Where the pool waits when a device fails it.</param>
@@ -33,6 +38,11 @@ internal static class PoolLabels
             throw new ZfsException(Errno.ENODEV, $"pool '{best.Name}' was destroyed");
         }
 
+        if (best.VdevChildren is 0 or > VdevsMax || ub.Txg > TxgMax)
+        {
+            throw new ZfsException(Errno.EIO, $"pool '{best.Name}': its labels and uberblock tell of {best.VdevChildren} vdevs and of txg {ub.Txg}, which can't be");
+        }
+
         var tops = new SortedDictionary<ulong, (VdevConfig Config, IVdevIo Io)>();
         foreach ((PoolConfig config, IVdevIo io) in configs)
         {
@@ -44,6 +54,11 @@ internal static class PoolLabels
         if (whole.GuidSum != ub.GuidSum)
         {
             throw new ZfsException(Errno.ENXIO, $"pool '{best.Name}': the devices are not those of its last state (guid sum)");
+        }
+
+        if (tops.Values.All(static t => t.Config.IsLog))
+        {
+            throw new ZfsException(Errno.EIO, $"pool '{best.Name}' has log devices alone");
         }
 
         return (whole, [.. tops.Values.Select(t => ToVdev(t.Config, t.Io, suspension))], ub);

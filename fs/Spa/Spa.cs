@@ -63,12 +63,14 @@ public sealed partial class Spa : ITxgHost
         _sectorBytes = 1 << vdevs.Max(static v => v.Ashift);
         ReadOnlyReason = options.ReadOnly ? "opened read-only" : null;
         _writeWithSnapshots = options.WriteWithSnapshots;
+
+        // First: of what comes here, this alone can refuse the pool.
+        Allocator = new SpaAllocator(all) { IsShort = () => IsShort };
         Arc = new Arc();
         DnodeCache = KmemCache.Create("dnode_t", Dnode.NativeBytes);
         Dnodes = new SyncPool("dnode", DnodeCache, SyncDnodes);
         _stored = SyncPool.InForce ? Mempool.OfCache("zio_stored", ZioBuf.CacheFor(ZioBuf.MaxSize), 1) : null;
         BonusCache = KmemCache.Create("dn_bonus", DnodePhys.MaxBonus);
-        Allocator = new SpaAllocator(all) { IsShort = () => IsShort };
         int workers = options.Workers > 0 ? options.Workers : Math.Clamp(Kthread.CpuCount, 1, 4);
         Pipeline = new ZioPipeline(Allocator, vdevs, workers);
         Prefetcher = new Prefetcher(workers);

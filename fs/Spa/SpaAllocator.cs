@@ -42,7 +42,7 @@ public sealed partial class SpaAllocator : IDisposable
 
     private readonly Kmutex _mutex = new("spa_allocator");
     private readonly Kcondvar _notBusy = new("metaslab_busy");
-    private readonly RangeMemory _memory = new();
+    private readonly RangeMemory _memory;
     private readonly Mempool? _bitmaps;
     private readonly MetaslabGroup[] _normal;
     private MetaslabGroup?[] _byId;
@@ -80,6 +80,9 @@ public sealed partial class SpaAllocator : IDisposable
 
         _normal = [.. _byId.Where(static g => g is { Vdev.IsLog: false })!];
         _log = [.. _byId.Where(static g => g is { Vdev: { IsLog: true, IsMissing: false } })!];
+
+        // Here, where nothing can be refused any more.
+        _memory = new RangeMemory();
         _bitmaps = MakeBitmapPool();
         _bitmapBudget = Math.Max(1 << 20, KmemSystem.Current.ArenaBytes / 32);
     }
@@ -232,27 +235,28 @@ public sealed partial class SpaAllocator : IDisposable
     public void SyncDone(ulong txg)
     {
         _mutex.Enter();
-        foreach (MetaslabGroup? g in _byId)
+        try
         {
-            if (g is null)
+            foreach (MetaslabGroup? g in _byId)
             {
-                continue;
-            }
-
-            foreach (Metaslab m in g.Metaslabs)
-            {
-                if (m.Core.HasFreed)
+                foreach (Metaslab m in g?.Metaslabs ?? [])
                 {
-                    WaitNotBusy(m);
-                    long before = m.Core.Deferred;
-                    m.Core.SyncDone();
-                    g.Deferred -= (before - m.Core.Deferred) << g.Vdev.Ashift;
+                    if (m.Core.HasFreed)
+                    {
+                        WaitNotBusy(m);
+                        long before = m.Core.Deferred;
+                        m.Core.SyncDone();
+                        g!.Deferred -= (before - m.Core.Deferred) << g.Vdev.Ashift;
+                    }
                 }
             }
-        }
 
-        Trim();
-        _mutex.Exit();
+            Trim();
+        }
+        finally
+        {
+            _mutex.Exit();
+        }
     }
 
     /// <summary>Every metaslab, in order.</summary>

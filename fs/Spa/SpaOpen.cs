@@ -154,6 +154,12 @@ public sealed partial class Spa
             Txg.Stop();
         }
 
+        foreach (DslDataset ds in _datasets.Values)
+        {
+            ds.Objset?.Unload();
+            ds.Objset = null;
+        }
+
         FreeMemory();
     }
 }

@@ -36,8 +36,16 @@ public sealed partial class Spa
             }
 
             Dnode zap = Mos.HoldObject(ds.Dir.Phys.PropsZap);
-            int failed = Zap.Update(zap, p.Name, number, tx);
-            zap.Release();
+            int failed;
+            try
+            {
+                failed = Zap.Update(zap, p.Name, number, tx);
+            }
+            finally
+            {
+                zap.Release();
+            }
+
             if (failed != 0)
             {
                 throw new ZfsException(failed, $"property {p.Name} of {dataset} can't be stored");
@@ -87,11 +95,16 @@ public sealed partial class Spa
             }
 
             Dnode zap = Mos.HoldObject(d.Phys.PropsZap);
-            int error = Zap.Lookup(zap, p.Name, out ulong value);
-            zap.Release();
-            if (error == 0 && p.IsValid(value))
+            try
             {
-                return (value, ReferenceEquals(d, dir) ? "local" : d.Name);
+                if (Zap.Lookup(zap, p.Name, out ulong value) == 0 && p.IsValid(value))
+                {
+                    return (value, ReferenceEquals(d, dir) ? "local" : d.Name);
+                }
+            }
+            finally
+            {
+                zap.Release();
             }
         }
 

@@ -112,9 +112,16 @@ public sealed partial class Spa
     private ulong RequireInDirectory(string name)
     {
         Dnode dn = Mos.HoldObject(ObjectDirectory);
-        int error = Zap.Lookup(dn, name, out ulong value);
-        dn.Release();
-        return error == 0 ? value : throw new ZfsException(Errno.EIO, $"pool '{Name}': its object directory has no '{name}'");
+        try
+        {
+            return Zap.Lookup(dn, name, out ulong value) == 0
+                ? value
+                : throw new ZfsException(Errno.EIO, $"pool '{Name}': its object directory has no '{name}'");
+        }
+        finally
+        {
+            dn.Release();
+        }
     }
 
     private void LoadTree()
@@ -129,9 +136,8 @@ public sealed partial class Spa
         unsafe
         {
             _bplistPending = ((BplistPhys*)bplist.Bonus)->Entries != 0;
+            bplist.Release();
         }
-
-        bplist.Release();
     }
 
     private void LoadSpecialDirs()
@@ -282,23 +288,29 @@ public sealed partial class Spa
 
         _bplistPending = false;
         Dnode dn = Mos.HoldObject(_syncBplistObject);
-        ulong entries = ((BplistPhys*)dn.Bonus)->Entries;
-        for (ulong i = 0; i < entries; i++)
+        try
         {
-            Blkptr bp;
-            dn.Read(i * Blkptr.SizeOf, Blkptr.SizeOf, (byte*)&bp);
-            if (bp.IsHole || bp.Birth > tx.Txg)
+            ulong entries = ((BplistPhys*)dn.Bonus)->Entries;
+            for (ulong i = 0; i < entries; i++)
             {
-                throw new ZfsException(Errno.EIO, $"pool '{Name}': sync_bplist entry {i} is damaged: {bp}");
+                Blkptr bp;
+                dn.Read(i * Blkptr.SizeOf, Blkptr.SizeOf, (byte*)&bp);
+                if (bp.IsHole || bp.Birth > tx.Txg)
+                {
+                    throw new ZfsException(Errno.EIO, $"pool '{Name}': sync_bplist entry {i} is damaged: {bp}");
+                }
+
+                FreeBlock(bp, tx.Txg);
             }
 
-            FreeBlock(bp, tx.Txg);
+            dn.FreeRange(0, ulong.MaxValue, tx);
+            dn.DirtyBonus(tx);
+            *(BplistPhys*)dn.Bonus = default;
         }
-
-        dn.FreeRange(0, ulong.MaxValue, tx);
-        dn.DirtyBonus(tx);
-        *(BplistPhys*)dn.Bonus = default;
-        dn.Release();
+        finally
+        {
+            dn.Release();
+        }
     }
 
     /// <summary>Writes the configuration object of the MOS.</summary>
@@ -307,16 +319,22 @@ public sealed partial class Spa
         PoolConfig config = _config.With(_exporting ? PoolState.Exported : PoolState.Active, tx.Txg, CurrentTops());
         byte[] packed = config.ToMosConfig().Pack();
         Dnode dn = Mos.HoldObject(_configObject);
-        int size = (packed.Length + dn.BlockSize - 1) / dn.BlockSize * dn.BlockSize;
-        byte[] padded = new byte[size];
-        packed.CopyTo(padded, 0);
-        fixed (byte* p = padded)
+        try
         {
-            dn.Write(0, size, p, tx);
-        }
+            int size = (packed.Length + dn.BlockSize - 1) / dn.BlockSize * dn.BlockSize;
+            byte[] padded = new byte[size];
+            packed.CopyTo(padded, 0);
+            fixed (byte* p = padded)
+            {
+                dn.Write(0, size, p, tx);
+            }
 
-        dn.DirtyBonus(tx);
-        *(ulong*)dn.Bonus = (ulong)packed.Length;
-        dn.Release();
+            dn.DirtyBonus(tx);
+            *(ulong*)dn.Bonus = (ulong)packed.Length;
+        }
+        finally
+        {
+            dn.Release();
+        }
     }
 }

@@ -148,6 +148,13 @@ public sealed unsafe partial class Zfsvfs
             : error;
     }
 
+    /// <summary>
+    /// Before the name lock of a directory is taken under that of one that names it: it must lie there and nowhere else, and not be the root,
+    /// or a damaged tree in which directories hold each other would turn the order of the locks round. EIO.
+    /// </summary>
+    private int CheckChild(Znode dz, Znode z) =>
+        z.IsDirectory && (z.Phys->Parent != dz.Object || z.Object == dz.Object || z.Object == RootObject) ? Errno.EIO : 0;
+
     private int FindEntry(Znode dz, ReadOnlySpan<byte> name, out ulong entry) =>
         _anyCase ? Zap.LookupAnyCase(dz.Dnode!, name, out entry) : Zap.Lookup(dz.Dnode!, name, out entry);
 

@@ -107,7 +107,7 @@ public sealed unsafe partial class Zfsvfs
             int error = LookupLocked(dz, name, out _, out z);
             if (error == 0)
             {
-                error = !isRmdir ? (z!.IsDirectory ? Errno.EISDIR : 0) : z!.IsDirectory ? 0 : Errno.ENOTDIR;
+                error = !isRmdir ? (z!.IsDirectory ? Errno.EISDIR : 0) : z!.IsDirectory ? CheckChild(dz, z) : Errno.ENOTDIR;
             }
 
             if (error == 0)

@@ -212,7 +212,9 @@ public sealed unsafe partial class Zfsvfs
             return Errno.EPERM;
         }
 
-        error = MayMove(sd, sz!, td, tz, exchange);
+        error = CheckChild(sd, sz!);
+        error = error == 0 && tz is not null ? CheckChild(td, tz) : error;
+        error = error == 0 ? MayMove(sd, sz!, td, tz, exchange) : error;
         if (error != 0)
         {
             return error;

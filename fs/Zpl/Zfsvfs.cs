@@ -97,35 +97,39 @@ public sealed unsafe partial class Zfsvfs
     {
         using FstransCookie mark = Fstrans.MarkEntry();
         var fs = new Zfsvfs(os, readOnly, atime);
-        fs.ReadMasterNode();
         Shrinkers.Register(fs._cache);
-        if (!readOnly)
+        try
         {
-            fs._cache.StartWorker();
-            try
+            fs.ReadMasterNode();
+            if (!readOnly)
             {
+                fs._cache.StartWorker();
                 fs.DrainDeleteQueue();
                 fs.OpenLog();
             }
-            catch
-            {
-                fs.Abandon();
-                throw;
-            }
-        }
 
-        return fs;
+            return fs;
+        }
+        catch
+        {
+            fs.Abandon();
+            throw;
+        }
     }
 
     /// <summary>A mount that failed: nothing in memory stays, the log on disk is left as it is.</summary>
     private void Abandon()
     {
         Shrinkers.Unregister(_cache);
-        _cache.StopWorker();
-        _txg.WaitSynced(0);
-        _os.Log = null;
-        _log?.Dispose();
-        _log = null;
+        if (!IsReadOnly)
+        {
+            _cache.StopWorker();
+            _txg.WaitSynced(0);
+            _os.Log = null;
+            _log?.Dispose();
+            _log = null;
+        }
+
         _cache.Clear();
         _deleteQueue?.Release();
         _deleteQueue = null;

@@ -18,6 +18,7 @@ internal sealed class FuseClient : IDisposable
     private readonly Dictionary<ulong, byte[]> _replies = [];
     private readonly StringWriter _log = new();
     private readonly KmemScope _memory = new(24 << 20);
+    private readonly Action? _end;
     private bool _disposed;
     private ulong _unique;
 
@@ -30,6 +31,18 @@ internal sealed class FuseClient : IDisposable
         {
             InitReply = Call(FuseOpcode.Init, 0, InitBody(7, 45, AllFlags, 0x5fd));
         }
+    }
+
+    /// <summary>As the other, for a file system that needs the arena.</summary>
+    /// <param name="make">Makes it.</param>
+    /// <param name="end">Ends it, when the session has ended.</param>
+    internal FuseClient(Func<IFuseFileSystem> make, Action end)
+    {
+        _end = end;
+        var options = new FuseSessionOptions { MaxWrite = 256 << 10, MaxWorkers = 4, BufferBytesMax = 4 << 20, Log = _log };
+        Session = new FuseSession(Transport, new FuseDispatcher(make(), _log, options.WritebackCache), options);
+        Session.Start();
+        InitReply = Call(FuseOpcode.Init, 0, InitBody(7, 45, AllFlags, 0x5fd));
     }
 
     internal MemoryFuseTransport Transport { get; } = new();
@@ -138,6 +151,18 @@ internal sealed class FuseClient : IDisposable
             throw new TimeoutException("the session did not end");
         }
 
-        _memory.Dispose();
+        try
+        {
+            _end?.Invoke();
+        }
+        catch
+        {
+            _memory.Failed = true;
+            throw;
+        }
+        finally
+        {
+            _memory.Dispose();
+        }
     }
 }

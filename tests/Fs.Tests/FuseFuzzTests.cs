@@ -77,6 +77,66 @@ public class FuseFuzzTests
         Assert.DoesNotContain("Exception", client.Log, StringComparison.Ordinal);
     }, Seeds);
 
+    /// <summary>On a pool, and with the heads of messages changed too.</summary>
+    [Theory]
+    [InlineData(11)]
+    [InlineData(12)]
+    public void Mutated_messages_to_a_pool_get_one_answer_each(int seed) => Backends.Run(() =>
+    {
+        var random = new Random(seed);
+        MemoryVdevIo? disk = null;
+        Spa? spa = null;
+        Objset? os = null;
+        Zfsvfs? fs = null;
+        using (var client = new FuseClient(
+            () =>
+            {
+                disk = TestPool.Format(64 << 20);
+                spa = TestPool.Open(disk);
+                os = spa.OpenObjset("tank");
+                fs = Zfsvfs.Mount(os, false, AtimeMode.On);
+                var control = new ControlDirectory(new ZfsvfsFuse(fs));
+                control.AddFile("kstat/text", static () => [1, 2, 3]);
+                return control;
+            },
+            () =>
+            {
+                fs!.Unmount();
+                spa!.CloseObjset(os!);
+                spa.Close();
+            }))
+        {
+            client.CreateFile("a");
+            for (int i = 0; i < Messages / 2; i++)
+            {
+                (FuseOpcode opcode, byte[] body) = s_seeds[random.Next(s_seeds.Length)];
+                ulong node = random.Next(5) switch { 0 or 1 => 1ul, 2 => (ulong)random.Next(1, 20), 3 => ControlDirectory.FirstObject + (ulong)random.Next(4), _ => (ulong)random.NextInt64() };
+                byte[] message = Mutate(random, Message(opcode, 1000 + (ulong)i, node, body));
+                if (message.Length >= 40 && random.Next(4) == 0)
+                {
+                    // Not the number, by which the answer is found.
+                    int at = random.Next(4) == 0 ? random.Next(4, 8) : random.Next(16, 40);
+                    message[at] = (byte)random.Next(256);
+                }
+
+                client.Transport.Submit(message);
+                if (message.Length >= 40 && !s_silent.Contains((FuseOpcode)BitConverter.ToUInt32(message, 4)))
+                {
+                    (int error, byte[] reply) = client.Receive(BitConverter.ToUInt64(message, 8));
+                    Assert.InRange(error, 0, 511);
+                    Assert.True(error == 0 || reply.Length == 0);
+                }
+            }
+
+            Assert.Equal(0, client.Call(FuseOpcode.GetAttr, 1, new byte[16]).Error);
+            Assert.DoesNotContain("Exception", client.Log, StringComparison.Ordinal);
+        }
+
+        using var memory = new KmemScope();
+        using PoolReader pool = PoolReader.Open([disk!]);
+        Assert.Empty(PoolChecker.Run(pool).Findings);
+    }, Seeds);
+
     [Fact]
     public void Pure_noise_does_no_harm() => Backends.Run(() =>
     {

@@ -5,9 +5,14 @@ namespace ZfsLite.Tests.Txn;
 
 public sealed class TxgEngineTests
 {
-    private static void Touch(TxgEngine engine, long dirty = 0)
+    private static void Touch(TxgEngine engine, long dirty = 0, FakeDnode? held = null)
     {
         DmuTx tx = DmuTx.Create(engine);
+        if (held is not null)
+        {
+            tx.Hold(held);
+        }
+
         Assert.Equal(0, tx.Assign(TxAssign.Wait));
         if (dirty > 0)
         {
@@ -118,6 +123,21 @@ public sealed class TxgEngineTests
             engine.Stop();
             Assert.Equal([100ul], host.Synced);
             Assert.Equal(0, engine.DirtyBytes);
+        });
+    }
+
+    /// <summary>What nobody holds looked as if txg 0 held it: no transaction that holds anything could be assigned to txg 1.</summary>
+    [Fact]
+    public void The_first_txg_may_be_1()
+    {
+        World.Run(() =>
+        {
+            var host = new FakeHost();
+            var engine = new TxgEngine(host, new TxgOptions { DirtyMaxBytes = 1_000_000, FirstTxg = 1 });
+            engine.Start();
+            Touch(engine, 1000, new FakeDnode(1));
+            engine.Stop();
+            Assert.Equal([1ul], host.Synced);
         });
     }
 

@@ -18,6 +18,9 @@ public sealed class ControlRequest
     /// <summary>set, kmem_set: the new values.</summary>
     public Dictionary<string, string> Values { get; set; } = new(StringComparer.Ordinal);
 
+    /// <summary>False if JSON has put a null where the types promise none.</summary>
+    internal bool IsWhole => Command is not null && Names is not null && !Names.Contains(null!) && Values is not null && !Values.ContainsValue(null!);
+
     /// <summary>remount: options as after -o.</summary>
     public string? Options { get; set; }
 }

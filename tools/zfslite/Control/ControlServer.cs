@@ -227,7 +227,9 @@ public sealed class ControlServer : IDisposable
             return Failure("the request is not JSON", ExitCode.Usage);
         }
 
-        return request is null ? Failure("the request is empty", ExitCode.Usage) : Answer(request);
+        return request is null ? Failure("the request is empty", ExitCode.Usage)
+            : request.IsWhole ? Answer(request)
+            : Failure("the request has a null where there must be a value", ExitCode.Usage);
     }
 
     private static void Send(Socket peer, ControlResponse response)
