@@ -54,6 +54,10 @@ usage: ./fuse-test.sh COMMAND
   torture images [--images N | --minutes M] [--seed S] [--pool NAME|all] [--resume]
                         damaged pools, most with right checksums: opened, listed, read, written,
                         checked; errors only (100,000)
+  torture kill [--kills N | --minutes M] [--seed S] [--resume]
+                        kill -9 of the daemon at random moments (500), under a mail spool and
+                        fio with fsync, against a journal of what was acknowledged
+  torture --minutes N   all of them, each for its share of the time
   bench kmem [--full]   allocators side by side, in 5 sizes or 12; the tables go to
                         tools/bench/results
   install, uninstall    /usr/local/bin/zfslite and the helpers of mount(8) and umount(8)
@@ -259,11 +263,17 @@ cmd_stress() {
     "$ART/stress/stress" --zfslite "$ART/zfslite" "$@"
 }
 
-# torture kmem, crash, images: keep their state in artifacts, and go on from there with --resume.
+# torture kmem, crash, images, kill: keep their state in artifacts, and go on from there with --resume. Without a kind: all of them.
 cmd_torture() {
     mkdir -p "$ART"
     need_dotnet
-    say "building (Release)"
+    case "${1:-}" in
+        kmem | crash | images | "" | -h | --help) say "building (Release)" ;;
+        *)
+            cmd_build
+            need_packages "fusermount3 fuse3" "zdb zfs-fuse" "fio fio"
+            ;;
+    esac
     publish tools/torture "$ART/torture"
     cd "$ROOT"
     exec "$ART/torture/torture" "$@"

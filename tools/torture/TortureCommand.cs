@@ -32,6 +32,7 @@ internal static class TortureCommand
     private static readonly Option<long?> s_crashSchedules = new("--schedules") { Description = "Seeds in all, each of some 3,000 states." };
 
     private static readonly Option<double?> s_minutes = new("--minutes") { Description = "How long at most." };
+    private static readonly Option<double?> s_allMinutes = new("--minutes") { Description = "Without a kind: runs every kind, for this long together." };
     private static readonly Option<ulong> s_seed = new("--seed") { Description = "First seed.", DefaultValueFactory = static _ => 1 };
     private static readonly Option<string> s_engine = new("--engine")
     {
@@ -70,7 +71,9 @@ internal static class TortureCommand
             s_images, s_minutes, s_seed, s_pool, s_resume, s_imageState, s_workers,
         };
         images.SetAction(Images);
-        var root = new RootCommand("Long runs of what the tests do in short.") { kmem, crash, images };
+        var root = new RootCommand("Long runs of what the tests do in short.") { kmem, crash, images, KillCommand.Build() };
+        root.Options.Add(s_allMinutes);
+        root.SetAction(parsed => All(root, parsed.GetValue(s_allMinutes)));
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -78,6 +81,31 @@ internal static class TortureCommand
         }
 
         return parsed.Invoke();
+    }
+
+    /// <summary>Every kind there is, one after the other, each with an equal share of the time.</summary>
+    private static int All(RootCommand root, double? minutes)
+    {
+        if (minutes is not > 0)
+        {
+            return Usage("it takes a kind, or --minutes (more than 0) for all of them.");
+        }
+
+        var results = new List<(string Kind, int Code)>();
+        string share = (minutes.Value / root.Subcommands.Count).ToString(CultureInfo.InvariantCulture);
+        foreach (Command kind in root.Subcommands)
+        {
+            int code = root.Parse([kind.Name, "--minutes", share]).Invoke();
+            results.Add((kind.Name, code));
+            if (code == ExitInterrupted)
+            {
+                break;
+            }
+        }
+
+        Console.WriteLine("torture: " + string.Join(", ", results.Select(static r =>
+            $"{r.Kind} {r.Code switch { ExitOk => "passed", ExitInterrupted => "interrupted", ExitUsage => "could not be run", _ => "FAILED" }}")));
+        return results.Find(static r => r.Code != ExitOk).Code;
     }
 
     private static int Kmem(ParseResult parsed)
