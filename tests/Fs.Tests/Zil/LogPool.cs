@@ -111,6 +111,7 @@ internal sealed unsafe class LogPool : IDisposable
         using (PoolReader pool = PoolReader.Open(disks.Select(static d => d.Clone())))
         {
             Assert.Empty(PoolChecker.Run(pool).Findings);
+            Assert.Equal(ListedMaps(pool), AllMaps(pool));
         }
 
         if (zdb && ZfsFuseTools.Missing is null)
@@ -121,6 +122,30 @@ internal sealed unsafe class LogPool : IDisposable
                 Assert.True(Zdb.IsClean(code, output), $"zdb: exit {code}\n{output}");
             });
         }
+    }
+
+    /// <summary>The metaslab arrays of the vdevs and the space maps in them.</summary>
+    private static SortedSet<ulong> ListedMaps(PoolReader pool)
+    {
+        var listed = new SortedSet<ulong>();
+        foreach (Vdev v in pool.Vdevs.OfType<Vdev>())
+        {
+            OfflineDnode array = pool.Mos.ReadDnode(v.MetaslabArray);
+            ulong entries = (array.Phys.MaxBlockId + 1) * (ulong)array.Phys.DataBlockSize / 8;
+            listed.Add(v.MetaslabArray);
+            listed.UnionWith(Enumerable.Range(0, (int)Math.Min(entries, (ulong)v.MetaslabCount)).Select(i => pool.Mos.ReadUInt64(array, (ulong)i * 8)));
+        }
+
+        listed.Remove(0);
+        return listed;
+    }
+
+    /// <summary>All objects of these kinds that there are.</summary>
+    private static SortedSet<ulong> AllMaps(PoolReader pool)
+    {
+        const int DnodesPerBlock = 32;
+        IEnumerable<int> numbers = Enumerable.Range(1, (int)((pool.Mos.MetaDnode.Phys.MaxBlockId + 1) * DnodesPerBlock) - 1);
+        return [.. numbers.Select(static n => (ulong)n).Where(n => pool.Mos.TryReadDnode(n)?.Phys.Type is DmuOt.SpaceMap or DmuOt.ObjectArray)];
     }
 
     /// <summary>Saves the images as files of a folder, runs an action on it, and loads what it made of them.</summary>
