@@ -45,7 +45,7 @@ internal sealed class FioLoad : IDisposable
         _fio = Process.Start(new ProcessStartInfo("fio",
         [
             "--name=k", $"--directory={_directory}", $"--filename={_file}", "--rw=randwrite", $"--bs={BlockBytes}", $"--size={FileBytes}", "--fsync=1",
-            "--ioengine=psync", "--fallocate=none", "--loops=1000", "--verify=pattern", "--verify_pattern=%o", "--do_verify=0", $"--write_iolog={_log}", "--output=/dev/null",
+            "--ioengine=psync", "--fallocate=none", "--loops=1000", "--verify=pattern", "--verify_pattern=%o", "--do_verify=0", "--verify_state_save=0", $"--write_iolog={_log}", "--output=/dev/null",
         ])
         {
             RedirectStandardOutput = true,

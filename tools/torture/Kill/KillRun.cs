@@ -64,6 +64,13 @@ internal sealed class KillRun : IDisposable
         }
         catch (Exception e) when (e is KillFailureException or IOException or UnauthorizedAccessException)
         {
+            if (_stop)
+            {
+                // An interrupt from the keyboard reaches the commands that are run, too.
+                Save();
+                return true;
+            }
+
             _state.Failure = e is KillFailureException ? e.Message : $"{e.GetType().Name}: {e.Message}";
             Save();
             return false;
