@@ -16,6 +16,14 @@ internal sealed unsafe partial class Zilog
     /// <summary>So many blocks of log are enough: then a txg is written.</summary>
     private const int BlocksMax = 8192;
 
+    private const long GatherNsMax = 200_000;
+
+    private static readonly IdleWait s_gather = new("other commits to share a write of the intent log");
+
+    private readonly Kcondvar _gathered = new("zl_cv_gather");
+    private long _expected;
+    private long _writeNs;
+    private bool _gathering;
     private long _requested;
     private long _completed;
     private bool _writing;
@@ -39,6 +47,11 @@ internal sealed unsafe partial class Zilog
         _stats.Commits++;
         PromoteLocked(obj);
         long request = ++_requested;
+        if (_gathering && _requested - _completed >= _expected)
+        {
+            _gathered.Signal();
+        }
+
         while (_completed < request)
         {
             if (_writing)
@@ -49,6 +62,9 @@ internal sealed unsafe partial class Zilog
 
             _writing = true;
             _commitWait.Writer = Kthread.Current;
+            Gather();
+            long before = _completed;
+            long started = Kclock.NowNs;
             long upTo = _requested;
             Itx* batch = TakeBatch(out ulong mustSync);
             _lock.Exit();
@@ -56,6 +72,8 @@ internal sealed unsafe partial class Zilog
             _lock.Enter();
             _batchError = error;
             _completed = upTo;
+            _expected = (upTo - before) + (_requested - upTo);
+            _writeNs = Kclock.NowNs - started;
             _writing = false;
             _commitWait.Writer = null;
             _done.Broadcast();
@@ -64,6 +82,26 @@ internal sealed unsafe partial class Zilog
         int result = _batchError;
         _lock.Exit();
         return _spa.HasFailed ? Errno.EIO : result;
+    }
+
+    /// <summary>
+    /// As many as were here during the last write will probably come again: they are waited for, at most half as long as that write took.
+    /// Lock held.
+    /// </summary>
+    private void Gather()
+    {
+        if (_requested - _completed >= _expected)
+        {
+            return;
+        }
+
+        long deadline = Kclock.NowNs + Math.Min(_writeNs / 2, GatherNsMax);
+        _gathering = true;
+        while (_requested - _completed < _expected && _gathered.WaitUntil(_lock, deadline, s_gather))
+        {
+        }
+
+        _gathering = false;
     }
 
     /// <summary>The records to be written, oldest txg first; and the last txg that has to be waited for. Lock held.</summary>
