@@ -189,6 +189,15 @@ public abstract class PosixCases : IDisposable
         Target.Remount!();
     }
 
+    /// <summary>Closes what the case has open in the descriptor table of a thread that has its own; elsewhere it stays open.</summary>
+    protected void CloseInThisTable()
+    {
+        foreach (int fd in _open)
+        {
+            _ = Sys.Close(fd);
+        }
+    }
+
     private void CloseAll()
     {
         foreach (int fd in _open)

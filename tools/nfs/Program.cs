@@ -1,6 +1,6 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
-using System.Runtime.InteropServices;
 using ZfsLite.NfsHold;
 
 // A client that keeps the handles it once got, as every kernel's does, while the server and the file system below it come and go.

@@ -108,7 +108,8 @@ public sealed partial class TortureKmemTests : IDisposable
         File.WriteAllText(StateFile, BuildOf().Replace(File.ReadAllText(StateFile), "\"build\": \"another\""));
         (int exit, string text) = Run(["kmem", "--resume", "--state", StateFile]);
         Assert.Equal(2, exit);
-        Assert.Contains("is of another build (another;", text, StringComparison.Ordinal);
+        Assert.Contains("is of another build (torture ", text, StringComparison.Ordinal);
+        Assert.Contains(", another; this is torture ", text, StringComparison.Ordinal);
         File.WriteAllText(StateFile, "{ \"torture\":");
         Assert.Equal(2, Run(["kmem", "--resume", "--state", StateFile]).Exit);
     }

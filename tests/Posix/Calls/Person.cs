@@ -44,6 +44,11 @@ internal sealed record Person(uint Uid, uint Gid, params uint[] Groups)
             {
                 error = e;
             }
+            finally
+            {
+                // A thread that the runtime started from this one shares its directory, and outlives it.
+                _ = Libc.Chdir("/");
+            }
         });
         thread.Start();
         thread.Join();

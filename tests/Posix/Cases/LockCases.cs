@@ -29,7 +29,15 @@ public sealed class LockCases : PosixCases
     private T Elsewhere<T>(Func<T> action) => Person.OnThread(Work, () =>
     {
         Must(Sys.Result(Libc.Unshare(CloneFiles)));
-        return action();
+        try
+        {
+            return action();
+        }
+        finally
+        {
+            // A thread that the runtime started from this one shares its descriptors, and outlives it.
+            CloseInThisTable();
+        }
     }, 0x12);
 
     [PosixCase]
