@@ -10,7 +10,7 @@ readonly PREFIX="${PREFIX:-/usr/local}"
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
 export DEBIAN_FRONTEND=noninteractive
 
-# Suite, project, back end of the small kernel; then, if not the default, slab engine, limit of --spl-slab-limit, filter. One line each on the screen, in this order.
+# Suite, project, back end of the small kernel; then, if not the default, slab engine, limit of --spl-slab-limit, filter. One line each on the screen, as they end.
 readonly SUITES=(
     "kmem:os tests/Kmem.Tests os"
     "kmem:sim tests/Kmem.Tests sim"
@@ -200,7 +200,7 @@ run_suite() {
     local filter='Category!=stress'
     [ "$spl" = os ] || filter+='&Backend!=os'
     [ -z "$only" ] || filter+="&($only)"
-    ZFSLITE_SPL="$spl" ZFSLITE_SLAB_ENGINE="$engine" ZFSLITE_SPL_SLAB_LIMIT="$limit" timeout --kill-after=20 "${SUITE_SECONDS_MAX:-420}" \
+    ZFSLITE_SPL="$spl" ZFSLITE_SLAB_ENGINE="$engine" ZFSLITE_SPL_SLAB_LIMIT="$limit" timeout --kill-after=20 "${SUITE_SECONDS_MAX:-900}" \
         dotnet test "$ROOT/$project" -c Release --no-build --filter "$filter" \
         --results-directory "$results" --logger 'trx;LogFileName=suite.trx' >"$results/log" 2>&1 </dev/null || code=$?
     if [ -s "$results/suite.trx" ] && read -r total passed failed < <(counters "$results/suite.trx") && [ -n "$total" ]; then
@@ -213,13 +213,30 @@ run_suite() {
         total=0 passed=0 failed=0 skipped=0 note=" (no tests)"
     else
         total=0 passed=0 failed=1 skipped=0
-        [ "$code" -eq 124 ] && note=" (not done after ${SUITE_SECONDS_MAX:-420} s: counted as failed)" || note=" (no result, exit code $code: counted as failed)"
+        [ "$code" -eq 124 ] && note=" (not done after ${SUITE_SECONDS_MAX:-900} s: counted as failed)" || note=" (no result, exit code $code: counted as failed)"
     fi
     printf '%-12s  %4d passed, %d failed, %d skipped  %4d s%s\n' "$name" "$passed" "$failed" "$skipped" "$((SECONDS - started))" "$note"
     if [ "$failed" -gt 0 ]; then
         grep -E '^\s+Failed |Error Message|Assert|Exception|crashed|aborted' "$results/log" | head -n 40 || tail -n 20 "$results/log"
         say "  full log: $results/log"
     fi
+    echo "$passed $failed $skipped" >"$results/counts"
+}
+
+# run_lane PATTERN SUITE...: one after the other, the suites whose names match.
+run_lane() {
+    local pattern="$1" suite
+    shift
+    for suite in "$@"; do
+        # shellcheck disable=SC2086,SC2053 # the words of a suite; a pattern
+        [[ "$suite" != $pattern ]] || run_suite $suite
+    done
+}
+
+# add_counts SUITE: into PASSED, FAILED and SKIPPED.
+add_counts() {
+    local passed=0 failed=1 skipped=0 name="${1%% *}"
+    read -r passed failed skipped <"$ART/test/${name//:/-}/counts" || say "$name: no result (counted as failed)"
     PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
 }
 
@@ -247,10 +264,14 @@ cmd_test() {
         grep -E ': (error|warning) ' "$ART/format.log" | sort -u | head -n 20 || tail -n 5 "$ART/format.log"
         say "format: the code is not formatted; type: dotnet format (counted as one failure)"
     fi
+    # The mounts wait for the kernel and the disk most of the time, the others compute: side by side.
     local suite
+    rm -rf "$ART/test"
+    run_lane 'mount:*' "${suites[@]}" &
+    run_lane '[!m]*' "${suites[@]}"
+    wait
     for suite in "${suites[@]}"; do
-        # shellcheck disable=SC2086 # the words of a suite
-        run_suite $suite
+        add_counts "$suite"
     done
     say "$PASSED passed, $FAILED failed, $SKIPPED skipped"
     [ "$FAILED" -eq 0 ]
