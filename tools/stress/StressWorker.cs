@@ -185,7 +185,7 @@ internal sealed class StressWorker
         _counts.Add("bytes written", data.Length);
     }
 
-    private void WriteMapped(ModelFile file)
+    private unsafe void WriteMapped(ModelFile file)
     {
         if (file.Units.Count == 0)
         {
@@ -198,7 +198,17 @@ internal sealed class StressWorker
         byte[] data = Contents(file, first, count, version).ToArray();
         using var map = MemoryMappedFile.CreateFromFile(PathOf(file), FileMode.Open, null, file.Units.Count * (long)Unit.Bytes, MemoryMappedFileAccess.ReadWrite);
         using MemoryMappedViewAccessor view = map.CreateViewAccessor(first * (long)Unit.Bytes, data.Length);
-        view.WriteArray(0, data, 0, data.Length);
+        byte* mapped = null;
+        view.SafeMemoryMappedViewHandle.AcquirePointer(ref mapped);
+        try
+        {
+            Posix.StoreMapped(mapped + view.PointerOffset, data);
+        }
+        finally
+        {
+            view.SafeMemoryMappedViewHandle.ReleasePointer();
+        }
+
         view.Flush();
         _counts.Add("mmap writes");
     }
