@@ -87,6 +87,7 @@ public sealed unsafe partial class Arc
                 _evicted++;
                 Katomic.Increment(ref _going);
                 _mutex.Exit();
+                FreeLate();
                 FreeBuffer(data, size);
                 dn.Release();
                 Katomic.Decrement(ref _going);
@@ -220,6 +221,7 @@ public sealed unsafe partial class Arc
                 }
 
                 _mutex.Exit();
+                FreeLate();
                 continue;
             }
 
@@ -240,6 +242,7 @@ public sealed unsafe partial class Arc
             BucketOf(db).Exit();
             PutFree(db);
             _mutex.Exit();
+            FreeLate();
             FreeBuffer(data, size);
             dn.Release();
         }

@@ -39,6 +39,9 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
     private readonly Dbuf?[] _buckets = new Dbuf?[BucketCount];
     private readonly Kmutex[] _bucketLocks = new Kmutex[LockCount];
     private readonly Kmutex _mutex = new("arc_mtx");
+
+    // Charges of entries that are gone, one behind the other, to be freed without arc_mtx.
+    private byte* _late;
     private readonly ArcList _mru = new("mru", false);
     private readonly ArcList _mfu = new("mfu", false);
     private readonly ArcList _mruGhost = new("mru_ghost", true);
@@ -289,6 +292,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
 
         _disposed = true;
         Shrinkers.Unregister(this);
+        FreeLate();
         while (_free is { } db)
         {
             _free = db.HashNext;
@@ -448,6 +452,7 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         }
 
         _mutex.Exit();
+        FreeLate();
         if (mine)
         {
             dn!.Release();
@@ -545,14 +550,22 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         _mutex.Enter();
         PutFree(db);
         _mutex.Exit();
+        FreeLate();
     }
 
+    /// <summary>arc_mtx held; <see cref="FreeLate"/> must follow when it is not: to free an object may take memory for the queue that it goes to.</summary>
     private void PutFree(Dbuf db)
     {
         db.Os = null;
         db.Dn = null;
         db.Size = 0;
-        FreeCharge(db);
+        if (db.Charge is not null)
+        {
+            *(byte**)db.Charge = _late;
+            _late = db.Charge;
+            db.Charge = null;
+        }
+
         if (_freeCount >= FreeMax)
         {
             return;
@@ -561,6 +574,26 @@ public sealed unsafe partial class Arc : IShrinker, IDisposable
         db.HashNext = _free;
         _free = db;
         _freeCount++;
+    }
+
+    private void FreeLate()
+    {
+        if (_late is null)
+        {
+            return;
+        }
+
+        _mutex.Enter();
+        byte* charge = _late;
+        _late = null;
+        _mutex.Exit();
+        while (charge is not null)
+        {
+            byte* next = *(byte**)charge;
+            _dbufCache.Free(charge);
+            CountManaged(-DbufCharge);
+            charge = next;
+        }
     }
 
     private void FreeCharge(Dbuf db)
