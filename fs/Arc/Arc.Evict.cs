@@ -247,4 +247,57 @@ public sealed unsafe partial class Arc
             dn.Release();
         }
     }
+
+    /// <summary>arc_mtx held; <see cref="FreeLate"/> must follow when it is not: to free an object may take memory for the queue that it goes to.</summary>
+    private void PutFree(Dbuf db)
+    {
+        db.Os = null;
+        db.Dn = null;
+        db.Size = 0;
+        if (db.Charge is not null)
+        {
+            *(byte**)db.Charge = _late;
+            _late = db.Charge;
+            db.Charge = null;
+        }
+
+        if (_freeCount >= FreeMax)
+        {
+            return;
+        }
+
+        db.HashNext = _free;
+        _free = db;
+        _freeCount++;
+    }
+
+    private void FreeLate()
+    {
+        if (_late is null)
+        {
+            return;
+        }
+
+        _mutex.Enter();
+        byte* charge = _late;
+        _late = null;
+        _mutex.Exit();
+        while (charge is not null)
+        {
+            byte* next = *(byte**)charge;
+            _dbufCache.Free(charge);
+            CountManaged(-DbufCharge);
+            charge = next;
+        }
+    }
+
+    private void FreeCharge(Dbuf db)
+    {
+        if (db.Charge is not null)
+        {
+            _dbufCache.Free(db.Charge);
+            db.Charge = null;
+            CountManaged(-DbufCharge);
+        }
+    }
 }

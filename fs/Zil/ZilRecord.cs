@@ -30,6 +30,9 @@ internal unsafe struct ZilRecord
     /// <summary>Set in the kind if names match in any case.</summary>
     internal const ulong AnyCase = 1UL << 63;
 
+    /// <summary>Which attributes a SETATTR gives (AT_*).</summary>
+    internal const ulong MaskMode = 2, MaskUid = 4, MaskGid = 8, MaskSize = 0x80, MaskAtime = 0x100, MaskMtime = 0x200;
+
     /// <summary>Kind, a <see cref="ZilTx"/>.</summary>
     [FieldOffset(0)]
     internal ulong Type;

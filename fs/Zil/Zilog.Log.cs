@@ -8,11 +8,6 @@ namespace ZfsLite.Fs;
 /// <summary>Describing changes. Every method is called inside the transaction of the change, with the lock held that orders it.</summary>
 internal sealed unsafe partial class Zilog
 {
-    private const ulong MaskMode = 2;
-    private const ulong MaskUid = 4;
-    private const ulong MaskGid = 8;
-    private const ulong MaskAtime = 0x100;
-    private const ulong MaskMtime = 0x200;
     private const SetAttrMask LoggedAttrs = SetAttrMask.Mode | SetAttrMask.Uid | SetAttrMask.Gid | SetAttrMask.Atime | SetAttrMask.AtimeNow
         | SetAttrMask.Mtime | SetAttrMask.MtimeNow;
 
@@ -241,11 +236,11 @@ internal sealed unsafe partial class Zilog
 
         ZilRecord* r = Itx.RecordOf(itx);
         r->Word[0] = obj;
-        r->Word[1] = ((changed & SetAttrMask.Mode) != 0 ? MaskMode : 0)
-            | ((changed & SetAttrMask.Uid) != 0 ? MaskUid : 0)
-            | ((changed & SetAttrMask.Gid) != 0 ? MaskGid : 0)
-            | ((changed & (SetAttrMask.Atime | SetAttrMask.AtimeNow)) != 0 ? MaskAtime : 0)
-            | ((changed & (SetAttrMask.Mtime | SetAttrMask.MtimeNow)) != 0 ? MaskMtime : 0);
+        r->Word[1] = ((changed & SetAttrMask.Mode) != 0 ? ZilRecord.MaskMode : 0)
+            | ((changed & SetAttrMask.Uid) != 0 ? ZilRecord.MaskUid : 0)
+            | ((changed & SetAttrMask.Gid) != 0 ? ZilRecord.MaskGid : 0)
+            | ((changed & (SetAttrMask.Atime | SetAttrMask.AtimeNow)) != 0 ? ZilRecord.MaskAtime : 0)
+            | ((changed & (SetAttrMask.Mtime | SetAttrMask.MtimeNow)) != 0 ? ZilRecord.MaskMtime : 0);
         r->Word[2] = phys->Mode;
         r->Word[3] = phys->Uid;
         r->Word[4] = phys->Gid;

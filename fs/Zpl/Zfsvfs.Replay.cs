@@ -10,7 +10,6 @@ namespace ZfsLite.Fs;
 public sealed unsafe partial class Zfsvfs
 {
     private const ulong ReplayXattrMax = 16 << 20;
-    private const ulong LogMaskMode = 2, LogMaskUid = 4, LogMaskGid = 8, LogMaskSize = 0x80, LogMaskAtime = 0x100, LogMaskMtime = 0x200;
 
     /// <summary>0 or an errno; EOPNOTSUPP: a kind of record that is not known here.</summary>
     internal int Replay(ZilRecord* r)
@@ -238,12 +237,12 @@ public sealed unsafe partial class Zfsvfs
         }
 
         ulong given = r->Word[1];
-        SetAttrMask mask = ((given & LogMaskMode) != 0 ? SetAttrMask.Mode : 0)
-            | ((given & LogMaskUid) != 0 ? SetAttrMask.Uid : 0)
-            | ((given & LogMaskGid) != 0 ? SetAttrMask.Gid : 0)
-            | ((given & LogMaskSize) != 0 ? SetAttrMask.Size : 0)
-            | ((given & LogMaskAtime) != 0 ? SetAttrMask.Atime : 0)
-            | ((given & LogMaskMtime) != 0 ? SetAttrMask.Mtime : 0);
+        SetAttrMask mask = ((given & ZilRecord.MaskMode) != 0 ? SetAttrMask.Mode : 0)
+            | ((given & ZilRecord.MaskUid) != 0 ? SetAttrMask.Uid : 0)
+            | ((given & ZilRecord.MaskGid) != 0 ? SetAttrMask.Gid : 0)
+            | ((given & ZilRecord.MaskSize) != 0 ? SetAttrMask.Size : 0)
+            | ((given & ZilRecord.MaskAtime) != 0 ? SetAttrMask.Atime : 0)
+            | ((given & ZilRecord.MaskMtime) != 0 ? SetAttrMask.Mtime : 0);
         var values = new ZnodeAttr
         {
             Mode = (uint)r->Word[2],

@@ -130,9 +130,7 @@ public sealed unsafe partial class Zfsvfs
             _log = null;
         }
 
-        _cache.Clear();
-        _deleteQueue?.Release();
-        _deleteQueue = null;
+        DropMemory();
     }
 
     /// <summary>
@@ -152,6 +150,11 @@ public sealed unsafe partial class Zfsvfs
             CloseLog();
         }
 
+        DropMemory();
+    }
+
+    private void DropMemory()
+    {
         _cache.Clear();
         _deleteQueue?.Release();
         _deleteQueue = null;
