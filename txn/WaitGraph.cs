@@ -72,7 +72,7 @@ public sealed class WaitGraph
     }
 
     /// <summary>
-    /// A cheap first look: has any thread waited this long for something that names who must end it? Idle waits don't count.
+    /// A cheap first look: has any thread waited this long for something that names who must end it, or for a device? Idle waits don't count.
     /// </summary>
     public static bool AnyWaitOlderThan(long ns)
     {
@@ -84,7 +84,7 @@ public sealed class WaitGraph
             {
                 owners ??= [];
                 waitable.CollectOwners(owners);
-                if (owners.Count > 0)
+                if (owners.Count > 0 || waitable.IsOutside)
                 {
                     return true;
                 }
@@ -98,14 +98,16 @@ public sealed class WaitGraph
     public IEnumerable<WaitEdge> EdgesFrom(WaitNode node) => Edges.Where(e => e.From.Id == node.Id);
 
     /// <summary>
-    /// The hung-task report: every thread that has waited this long for something that names who must end it. Idle waits don't count.
+    /// The hung-task report: every thread that has waited this long for something that names who must end it, or for a device. Idle waits don't
+    /// count.
     /// </summary>
     public IReadOnlyList<SlowWait> SlowWaits(long limitNs)
     {
         var slow = new List<SlowWait>();
         foreach (WaitNode node in Nodes)
         {
-            if (node.Waitable is { IsIdle: false } && CapturedNs - node.SinceNs >= limitNs && ChainFrom(node) is { Count: > 0 } chain)
+            if (node.Waitable is { IsIdle: false } && CapturedNs - node.SinceNs >= limitNs && ChainFrom(node) is var chain
+                && (chain.Count > 0 || node.Waitable.IsOutside))
             {
                 slow.Add(new SlowWait(node, CapturedNs - node.SinceNs, chain));
             }

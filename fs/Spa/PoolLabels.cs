@@ -153,7 +153,7 @@ internal static class PoolLabels
             CreateTxg = c.CreateTxg,
             Path = c.Path ?? io.Path,
             Io = io,
-            Guard = new PoolVdevIo(io, suspension),
+            Guard = new PoolVdevIo(io, suspension, mayFail: c.IsLog),
         };
     }
 }

@@ -126,6 +126,9 @@ public sealed class PoolSuspension : IWaitable
 
     internal void CountFlushError() => Katomic.Increment(ref _flushErrors);
 
+    /// <summary>An I/O has failed that may. True: it is to be tried once more. False: it has failed.</summary>
+    internal static bool TryOnceMore(ref int stage, string? final) => stage == 0 && final is null && (stage = TriedTwice) != 0;
+
     /// <summary>An I/O has failed. True: it is to be tried again. False: it has failed.</summary>
     /// <param name="stage">What became of it before; kept by the caller, 0 at first.</param>
     /// <param name="what">What was done to which device.</param>
@@ -133,9 +136,8 @@ public sealed class PoolSuspension : IWaitable
     /// <param name="final">Why it can't go well any more; null: it may.</param>
     internal bool TryAgain(ref int stage, string what, int error, string? final)
     {
-        if (stage == 0 && final is null)
+        if (TryOnceMore(ref stage, final))
         {
-            stage = TriedTwice;
             return true;
         }
 

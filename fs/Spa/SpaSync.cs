@@ -166,9 +166,9 @@ public sealed partial class Spa
         for (int i = 0; i < Vdevs.Count; i++)
         {
             Vdev v = Vdevs[i];
-            if (!v.IsLog || config)
+            if (IsWritten(v, config))
             {
-                Check(VdevLabel.WriteUberblock(v.Door, v.Ashift, ub, _stored));
+                Check(v, VdevLabel.WriteUberblock(v.Door, v.Ashift, ub, _stored), "a write of an uberblock to");
             }
         }
 
@@ -199,27 +199,40 @@ public sealed partial class Spa
     {
         foreach (Vdev v in Vdevs)
         {
-            Check(VdevLabel.WriteConfig(v.Door, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id)), _stored));
-        }
-    }
-
-    // Log blocks are flushed by who commits: a txg needs log devices only for their labels.
-    private void FlushVdevs(bool config)
-    {
-        for (int i = 0; i < Vdevs.Count; i++)
-        {
-            if (!Vdevs[i].IsLog || config)
+            if (IsWritten(v, config: true))
             {
-                Check(Vdevs[i].Flush());
+                Check(v, VdevLabel.WriteConfig(v.Door, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id)), _stored), "a write of a label to");
             }
         }
     }
 
-    private void Check(int error)
+    private void FlushVdevs(bool config)
     {
-        if (error != 0)
+        for (int i = 0; i < Vdevs.Count; i++)
+        {
+            Vdev v = Vdevs[i];
+            if (IsWritten(v, config))
+            {
+                Check(v, v.Flush(), "a flush of");
+            }
+        }
+    }
+
+    /// <summary>Log blocks are flushed by who commits: a txg needs log devices only for their labels, and can do without those.</summary>
+    private static bool IsWritten(Vdev v, bool config) => !v.IsLog || (config && v.Fault is null);
+
+    private void Check(Vdev v, int error, string what)
+    {
+        if (error == 0)
+        {
+            return;
+        }
+
+        if (!v.IsLog)
         {
             Fail(error);
         }
+
+        FailLog(v, what, error);
     }
 }

@@ -60,7 +60,9 @@ public sealed partial class Spa
                 int error = VdevLabel.Wipe(vdev.Io);
                 error = error != 0 ? error : vdev.Io.Flush();
                 vdev.Io.Dispose();
-                PoolFormatter.Check(error, vdev.Path, "wipe the labels");
+
+                // One that has failed may well not take that; the pool knows that it was removed.
+                PoolFormatter.Check(vdev.Fault is null ? error : 0, vdev.Path, "wipe the labels");
             }
         }
         finally
@@ -129,6 +131,11 @@ public sealed partial class Spa
             Allocator.AddLog(vdev);
         });
         CheckAlive();
+        if (Vdevs.FirstOrDefault(v => v.Io == io) is { Fault: not null } failed)
+        {
+            RemoveLog(failed);
+            CheckNotFailed(failed);
+        }
     }
 
     private Vdev MakeLog(IVdevIo io, uint id, ulong guid, ulong array, ulong txg)
@@ -147,7 +154,7 @@ public sealed partial class Spa
             CreateTxg = txg,
             Path = io.Path,
             Io = io,
-            Guard = new PoolVdevIo(io, Suspension),
+            Guard = new PoolVdevIo(io, Suspension, mayFail: true),
         };
     }
 
@@ -173,11 +180,7 @@ public sealed partial class Spa
         bool gone = false;
         try
         {
-            foreach (DslDataset ds in _datasets.Values)
-            {
-                _ = ds.Objset?.Log?.Restart();
-            }
-
+            RestartLogs();
             for (int i = 0; i < RemoveTriesMax && !gone; i++)
             {
                 _ = RunSyncTask(tx => gone = Leave(vdev, tx));
@@ -186,7 +189,7 @@ public sealed partial class Spa
         }
         finally
         {
-            if (!gone && !vdev.IsMissing)
+            if (!gone && !vdev.IsMissing && vdev.Fault is null)
             {
                 Allocator.UseLog(vdev.Id, use: true);
             }

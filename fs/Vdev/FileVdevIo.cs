@@ -173,6 +173,9 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
     }
 
     /// <inheritdoc/>
+    public void Renew() => _flushError = 0;
+
+    /// <inheritdoc/>
     public void Discard(long offset, long length) => _ = fallocate(_fd, FallocKeepSize | FallocPunchHole, offset, length);
 
     /// <inheritdoc/>

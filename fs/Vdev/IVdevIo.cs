@@ -18,6 +18,11 @@ public unsafe interface IVdevIo : IDisposable
     /// <summary>Why no flush can succeed any more, until the device is opened again; null: it may.</summary>
     string? Broken => null;
 
+    /// <summary>Nothing that was written so far is relied on any more: a flush that failed does not count any longer.</summary>
+    void Renew()
+    {
+    }
+
     /// <summary>Reads exactly <paramref name="length"/> bytes; a short read is EIO.</summary>
     int Read(long offset, byte* buffer, int length);
 

@@ -3,39 +3,51 @@ using ZfsLite.Kmem.Spl;
 namespace ZfsLite.Fs;
 
 /// <summary>
-/// The I/O of a device that is under way: nobody can break off a system call, but everybody can be told since when it has not come back.
-/// It has room for as many as are worth it; the others are not watched.
+/// The I/O of a device that is under way: nobody can break off a system call, but everybody can be told since when it has not come back, and the
+/// wait-for graph shows its thread as waiting for it. It has room for as many as are worth it; the others are not watched.
 /// </summary>
 internal sealed class IoWatch
 {
     private const int Slots = 16;
 
-    // Since when, nanoseconds; the lowest two bits: what. 0: free.
-    private readonly long[] _since = new long[Slots];
+    private readonly IoWait[] _slots = new IoWait[Slots];
 
-    /// <summary>I/O begins. What is returned ends it.</summary>
-    internal int Begin(IoKind kind)
+    internal IoWatch(string path)
     {
-        long word = Math.Max(4, Kclock.NowNs & ~3L) | (long)kind;
-        int start = Kthread.Current.Id;
         for (int i = 0; i < Slots; i++)
         {
-            int slot = (start + i) % Slots;
-            if (_since[slot] == 0 && Katomic.CompareExchange(ref _since[slot], word, 0) == 0)
+            _slots[i] = new IoWait(path);
+        }
+    }
+
+    /// <summary>I/O of this thread begins. What is returned ends it.</summary>
+    internal IoWait? Begin(IoKind kind, long offset, long length)
+    {
+        Kthread self = Kthread.Current;
+        long now = Kclock.NowNs;
+        long word = Math.Max(4, now & ~3L) | (long)kind;
+        for (int i = 0; i < Slots; i++)
+        {
+            IoWait slot = _slots[(self.Id + i) % Slots];
+            if (slot.Word == 0 && Katomic.CompareExchange(ref slot.Word, word, 0) == 0)
             {
+                slot.Offset = offset;
+                slot.Length = length;
+                self.BeginOutsideWait(slot, now);
                 return slot;
             }
         }
 
-        return -1;
+        return null;
     }
 
     /// <summary>It has come back.</summary>
-    internal void End(int slot)
+    internal static void End(IoWait? io)
     {
-        if (slot >= 0)
+        if (io is not null)
         {
-            Katomic.Store(ref _since[slot], 0);
+            Kthread.Current.EndOutsideWait();
+            Katomic.Store(ref io.Word, 0);
         }
     }
 
@@ -43,9 +55,9 @@ internal sealed class IoWatch
     internal (IoKind Kind, long AgeNs) Oldest()
     {
         long oldest = 0;
-        foreach (ref long since in _since.AsSpan())
+        foreach (IoWait slot in _slots)
         {
-            long word = Katomic.Load(ref since);
+            long word = Katomic.Load(ref slot.Word);
             oldest = word != 0 && (oldest == 0 || word < oldest) ? word : oldest;
         }
 

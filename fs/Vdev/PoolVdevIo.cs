@@ -1,10 +1,15 @@
 namespace ZfsLite.Fs;
 
 /// <summary>
-/// A device as a pool uses it: writes and flushes that fail suspend the pool and are tried again (<see cref="PoolSuspension"/>), and what
-/// the device has not answered yet is on record (<see cref="IoWatch"/>). A read that fails is its caller's affair, who may have another copy.
+/// A device as a pool uses it. Writes and flushes that fail are tried once more; then they suspend the pool and are tried again
+/// (<see cref="PoolSuspension"/>), unless somebody can do without them: those of a log device, and blocks of the intent log wherever they lie
+/// (<see cref="TryWrite"/>, <see cref="TryFlush"/>). What the device has not answered yet is on record (<see cref="IoWatch"/>). A read that
+/// fails is its caller's affair, who may have another copy.
 /// </summary>
-internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspension) : IVdevIo
+/// <param name="device">The device.</param>
+/// <param name="suspension">Where the pool waits, and counts errors.</param>
+/// <param name="mayFail">A log device: no failure suspends the pool.</param>
+internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspension, bool mayFail) : IVdevIo
 {
     /// <inheritdoc/>
     public long Size => device.Size;
@@ -18,18 +23,15 @@ internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspensio
     /// <inheritdoc/>
     public string? Broken => device.Broken;
 
-    /// <summary>The device itself.</summary>
-    internal IVdevIo Device => device;
-
     /// <summary>What it has not answered yet.</summary>
-    internal IoWatch Watch { get; } = new();
+    internal IoWatch Watch { get; } = new(device.Path);
 
     /// <inheritdoc/>
     public int Read(long offset, byte* buffer, int length)
     {
-        int slot = Watch.Begin(IoKind.Read);
+        IoWait? io = Watch.Begin(IoKind.Read, offset, length);
         int error = device.Read(offset, buffer, length);
-        Watch.End(slot);
+        IoWatch.End(io);
         if (error != 0)
         {
             suspension.CountReadError();
@@ -39,14 +41,40 @@ internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspensio
     }
 
     /// <inheritdoc/>
-    public int Write(long offset, ReadOnlySpan<IoSegment> segments)
+    public int Write(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, mayFail);
+
+    /// <inheritdoc/>
+    public int Flush() => Flush(mayFail);
+
+    /// <summary>Writes, and never suspends the pool: whoever writes can do without. 0 or an errno.</summary>
+    internal int TryWrite(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, canFail: true);
+
+    /// <summary>Flushes, and never suspends the pool. 0 or an errno.</summary>
+    internal int TryFlush() => Flush(canFail: true);
+
+    /// <inheritdoc/>
+    public void Renew() => device.Renew();
+
+    /// <inheritdoc/>
+    public void Discard(long offset, long length) => device.Discard(offset, length);
+
+    /// <inheritdoc/>
+    public void Dispose() => device.Dispose();
+
+    private int Write(long offset, ReadOnlySpan<IoSegment> segments, bool canFail)
     {
+        long length = 0;
+        foreach (IoSegment s in segments)
+        {
+            length += s.Length;
+        }
+
         int stage = 0;
         while (true)
         {
-            int slot = Watch.Begin(IoKind.Write);
+            IoWait? io = Watch.Begin(IoKind.Write, offset, length);
             int error = device.Write(offset, segments);
-            Watch.End(slot);
+            IoWatch.End(io);
             if (error == 0)
             {
                 suspension.Passed(stage);
@@ -54,22 +82,21 @@ internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspensio
             }
 
             suspension.CountWriteError();
-            if (!suspension.TryAgain(ref stage, $"a write to {Path}", error, Broken))
+            if (!(canFail ? PoolSuspension.TryOnceMore(ref stage, Broken) : suspension.TryAgain(ref stage, $"a write to {Path}", error, Broken)))
             {
                 return error;
             }
         }
     }
 
-    /// <inheritdoc/>
-    public int Flush()
+    private int Flush(bool canFail)
     {
         int stage = 0;
         while (true)
         {
-            int slot = Watch.Begin(IoKind.Flush);
+            IoWait? io = Watch.Begin(IoKind.Flush, 0, 0);
             int error = device.Flush();
-            Watch.End(slot);
+            IoWatch.End(io);
             if (error == 0)
             {
                 suspension.Passed(stage);
@@ -77,16 +104,10 @@ internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspensio
             }
 
             suspension.CountFlushError();
-            if (!suspension.TryAgain(ref stage, $"a flush of {Path}", error, Broken))
+            if (!(canFail ? PoolSuspension.TryOnceMore(ref stage, Broken) : suspension.TryAgain(ref stage, $"a flush of {Path}", error, Broken)))
             {
                 return error;
             }
         }
     }
-
-    /// <inheritdoc/>
-    public void Discard(long offset, long length) => device.Discard(offset, length);
-
-    /// <inheritdoc/>
-    public void Dispose() => device.Dispose();
 }

@@ -55,7 +55,10 @@ public sealed unsafe class SimVdevIo : IVdevIo
     /// <summary>The I/O with this number (1 is the first) fails with EIO; 0: none.</summary>
     public long FailAtIo { get; set; }
 
-    /// <summary>All I/Os from <see cref="FailAtIo"/> on fail, not just that one.</summary>
+    /// <summary>So many I/Os fail, from <see cref="FailAtIo"/> on.</summary>
+    public long FailIos { get; set; } = 1;
+
+    /// <summary>All I/Os from <see cref="FailAtIo"/> on fail.</summary>
     public bool FailForever { get; set; }
 
     /// <summary>The power goes off during the write or flush with this number (counting those two); 0: never.</summary>
@@ -316,7 +319,7 @@ public sealed unsafe class SimVdevIo : IVdevIo
     private bool Fails()
     {
         IoCount++;
-        return _powerOff || (FailAtIo > 0 && (IoCount == FailAtIo || (FailForever && IoCount > FailAtIo)));
+        return _powerOff || (FailAtIo > 0 && IoCount >= FailAtIo && (FailForever || IoCount < FailAtIo + FailIos));
     }
 
     private bool PowerGoes()

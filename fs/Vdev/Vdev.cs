@@ -39,6 +39,9 @@ public sealed unsafe class Vdev
     /// <summary>The device is not here: nothing can be read or written.</summary>
     public bool IsMissing => Io is MissingVdevIo;
 
+    /// <summary>Of a log device: how it failed, since when it has not been used; null: it is in use.</summary>
+    public string? Fault { get; internal set; }
+
     /// <summary>Txg in which it joined the pool.</summary>
     public ulong CreateTxg { get; init; }
 
@@ -48,7 +51,7 @@ public sealed unsafe class Vdev
     /// <summary>The device.</summary>
     public required IVdevIo Io { get; init; }
 
-    /// <summary>The device as the pool uses it: failures suspend the pool. The device itself where no pool is open.</summary>
+    /// <summary>The device as the pool uses it: failures suspend the pool, unless it holds the log alone. The device itself where no pool is open.</summary>
     internal IVdevIo Door => Guard is { } guard ? guard : Io;
 
     /// <summary>That door; null where no pool is open.</summary>
@@ -99,8 +102,25 @@ public sealed unsafe class Vdev
     /// <summary>Everything written before is on stable storage afterwards. 0 or an errno.</summary>
     public int Flush() => Door.Flush();
 
+    /// <summary>As <see cref="Flush"/>, of blocks of the intent log: a failure does not suspend the pool.</summary>
+    internal int FlushLog() => Guard?.TryFlush() ?? Io.Flush();
+
     /// <summary>Writes segments from a DVA offset. 0 or an errno.</summary>
     public int Write(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
+    {
+        CheckRange(dvaOffset, segments);
+        return Door.Write((long)(dvaOffset + DataStart), segments);
+    }
+
+    /// <summary>As <see cref="Write"/>, a block of the intent log: a failure does not suspend the pool.</summary>
+    internal int WriteLog(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
+    {
+        CheckRange(dvaOffset, segments);
+        long at = (long)(dvaOffset + DataStart);
+        return Guard?.TryWrite(at, segments) ?? Io.Write(at, segments);
+    }
+
+    private void CheckRange(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
     {
         ulong total = 0;
         foreach (IoSegment s in segments)
@@ -112,7 +132,5 @@ public sealed unsafe class Vdev
         {
             throw new InvalidOperationException($"write of {total} bytes at {dvaOffset:x} leaves vdev {Id} of {Asize} bytes");
         }
-
-        return Door.Write((long)(dvaOffset + DataStart), segments);
     }
 }

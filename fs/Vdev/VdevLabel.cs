@@ -170,6 +170,24 @@ public static unsafe class VdevLabel
         return 0;
     }
 
+    /// <summary>Does the device take writes? Reads and writes again what is of no use, at both its ends, and flushes. 0 or an errno.</summary>
+    internal static int Probe(IVdevIo io)
+    {
+        const int Unused = 8 << 10;
+        byte* area = ZioBuf.Alloc(Unused, KmFlags.PushPage);
+        int error = 0;
+        for (int label = 0; label < Count && error == 0; label++)
+        {
+            // After the first 8 KiB, and before the configuration.
+            long at = OffsetOf(label, io.Size) + Unused;
+            error = io.Read(at, area, Unused);
+            error = error != 0 ? error : WriteOne(io, at, area, Unused);
+        }
+
+        ZioBuf.Free(area, Unused);
+        return error != 0 ? error : io.Flush();
+    }
+
     private static int WriteOne(IVdevIo io, long at, byte* data, int size)
     {
         ReadOnlySpan<IoSegment> one = [new IoSegment((nint)data, size)];

@@ -28,6 +28,7 @@ internal sealed unsafe partial class Zilog
     private long _completed;
     private bool _writing;
     private bool _broken;
+    private long _faultsSeen;
     private int _batchError;
     private byte* _buffer;
     private int _used;
@@ -177,7 +178,7 @@ internal sealed unsafe partial class Zilog
             _txg.WaitSynced(_syncTxg);
         }
 
-        _broken = _broken && Drop() != 0;
+        _broken = (_broken || IsFaulty()) && Drop() != 0;
         if (_broken || total > BulkBytes || _blocks >= BlocksMax || (_head is null && !Begin(copied)))
         {
             _syncTxg = newest;
@@ -196,6 +197,7 @@ internal sealed unsafe partial class Zilog
         if (!whole || !FlushTouched())
         {
             _syncTxg = newest;
+            _stats.Synced++;
             _broken = Drop() != 0;
         }
 
@@ -499,7 +501,8 @@ internal sealed unsafe partial class Zilog
         int size = ZilBlock.Seal(_buffer, _used, lwb->Bp, next->Bp);
         Vdev vdev = _spa.VdevOf(lwb->Bp.Dva0);
         Span<IoSegment> segment = [new IoSegment((nint)_buffer, size)];
-        int error = vdev.Write(lwb->Bp.Dva0.Offset, segment);
+        int error = vdev.WriteLog(lwb->Bp.Dva0.Offset, segment);
+        NoteFault(vdev, error, "a write to");
         _lock.Enter();
         lwb->MaxTxg = Math.Max(lwb->MaxTxg, _recordsTxg);
         lwb->Written = 1;
@@ -522,10 +525,29 @@ internal sealed unsafe partial class Zilog
             Vdev v = vdevs[i];
             if ((_touchedVdevs & (1UL << (int)(v.Id % 64))) != 0)
             {
-                good &= v.Flush() == 0;
+                int error = v.FlushLog();
+                NoteFault(v, error, "a flush of");
+                good &= error == 0;
             }
         }
 
         return good;
+    }
+
+    private void NoteFault(Vdev vdev, int error, string what)
+    {
+        if (error != 0 && vdev.IsLog)
+        {
+            _spa.FailLog(vdev, what, error);
+        }
+    }
+
+    /// <summary>Has a log device failed since the chain was begun, somewhere else?</summary>
+    private bool IsFaulty()
+    {
+        long faults = _spa.LogFaults;
+        bool isNew = faults != _faultsSeen;
+        _faultsSeen = faults;
+        return isNew && _head is not null;
     }
 }

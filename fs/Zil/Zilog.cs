@@ -22,7 +22,9 @@ namespace ZfsLite.Fs;
 /// writes for all of them. There is no timer: the time of one write is what gathers the next.</para>
 /// <para>Whatever can't be logged is synced. An operation without a record form, no memory for an itx (they take at most a sixteenth of the arena, and
 /// never wait for it), no space or an error for a log block, data of a file that has left memory, more data than it pays to write twice: then
-/// the commit waits for the txg, which is always right. After an error the chain is given up and a new one begun.</para>
+/// the commit waits for the txg, which is always right. After an error the chain is given up and a new one begun: a block that failed may be
+/// on disk or not, and what it tells of has happened, so until the head has moved a replay is right with it and without it. Nothing is
+/// written behind it. A log device that fails is not used any more (SpaLogFaults).</para>
 /// <para>Memory of a commit: one block of 128 KiB, from a pool of its own. It never waits for reclaim.</para>
 /// <para>Locks: z_lock → zl_lock, a leaf: nothing is allocated or waited for under it. Who writes (the flag <c>_writing</c>) takes range
 /// locks for reading, opens transactions (never with a range lock held) and waits for txgs; so nobody may commit with a lock of the

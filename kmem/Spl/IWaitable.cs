@@ -17,4 +17,7 @@ public interface IWaitable
 
     /// <summary>True if a long wait here is normal (a worker without work): no stack is recorded, no watchdog barks.</summary>
     bool IsIdle => false;
+
+    /// <summary>True if the world outside the process must end it (a device that has to answer): a long wait is worth a report, though no thread is named.</summary>
+    bool IsOutside => false;
 }

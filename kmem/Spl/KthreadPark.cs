@@ -38,16 +38,39 @@ public sealed unsafe partial class Kthread
     /// <summary>To be called before a system call that may block for long.</summary>
     public static void AboutToBlock() => t_current?.BeforeBlock?.Invoke();
 
+    /// <summary>
+    /// Puts a system call that may not come back on record, as what the thread waits for, until <see cref="EndOutsideWait"/>. Waits inside it
+    /// are part of it, and not shown. Costs two stores.
+    /// </summary>
+    public void BeginOutsideWait(IWaitable what, long sinceNs)
+    {
+        WaitSinceNs = sinceNs;
+        WaitingFor = what;
+    }
+
+    /// <summary>The system call has come back.</summary>
+    public void EndOutsideWait() => WaitingFor = null;
+
     /// <summary>Blocks until unparked (or spuriously); publishes what is waited for.</summary>
     internal void Park(IWaitable what) => ParkUntil(long.MaxValue, what);
 
     /// <summary>As <see cref="Park"/>, until a deadline of <see cref="Kclock.NowNs"/>. False when the deadline has passed.</summary>
     internal bool ParkUntil(long deadlineNs, IWaitable what)
     {
-        WaitSinceNs = Kclock.NowNs;
-        WaitingFor = what;
-        bool woken = SplPlatform.IsSimulated ? SimBackend.Park(this, deadlineNs) : ParkOs(deadlineNs, what);
-        WaitingFor = null;
+        long nowNs = Kclock.NowNs;
+        bool isOutside = WaitingFor is not null;
+        if (!isOutside)
+        {
+            WaitSinceNs = nowNs;
+            WaitingFor = what;
+        }
+
+        bool woken = SplPlatform.IsSimulated ? SimBackend.Park(this, deadlineNs) : ParkOs(deadlineNs, what, nowNs);
+        if (!isOutside)
+        {
+            WaitingFor = null;
+        }
+
         WaitStack = null;
         return woken;
     }
@@ -81,7 +104,7 @@ public sealed unsafe partial class Kthread
         }
     }
 
-    private bool ParkOs(long deadlineNs, IWaitable what)
+    private bool ParkOs(long deadlineNs, IWaitable what, long nowNs)
     {
         ref int word = ref *_park;
         if (Interlocked.CompareExchange(ref word, Asleep, 0) == Permit)
@@ -90,8 +113,7 @@ public sealed unsafe partial class Kthread
             return true;
         }
 
-        long slowAtNs = what.IsIdle ? long.MaxValue : WaitSinceNs + SlowWaitNs;
-        long nowNs = WaitSinceNs;
+        long slowAtNs = what.IsIdle ? long.MaxValue : nowNs + SlowWaitNs;
         while (Volatile.Read(ref word) == Asleep)
         {
             if (nowNs >= deadlineNs)

@@ -108,6 +108,40 @@ public sealed class CliLogDeviceTests : IDisposable
         _m.Refused($"{away} was removed from pool 'tank': leave it out", "mount", _m.Image, away, _m.Mnt);
     }
 
+    [FuseFact]
+    public void One_that_fails_is_named_by_status_and_used_again_after_clear_or_removed()
+    {
+        string fault = _m.Files.File("fault");
+        _m.Ok("create", "tank", _m.Image, "log", _log, "--size", "128M");
+        _m.Shell($"ZFSLITE_TEST_FAIL_IO={fault} {Path.Combine(AppContext.BaseDirectory, "zfslite")} mount {_m.Image} {_log} {_m.Mnt} --memory 64M --background");
+        Sync("before");
+        File.WriteAllText(fault, $"only {_log}");
+        Sync("during");
+        Assert.Equal("mounted", _m.Status().GetProperty("state").GetString());
+        string warning = Assert.Single(Texts(_m.Status().GetProperty("warnings")), static w => w.StartsWith("log device", StringComparison.Ordinal));
+        Assert.StartsWith($"log device {_log} has failed (a ", warning, StringComparison.Ordinal);
+        Assert.Contains($"{_log} failed: EIO (Input/output error)): the intent log is written to the data devices, and nothing is lost; mend it and type: zfslite clear tank, or", warning, StringComparison.Ordinal);
+        _m.Refused($"log device {_log} of pool 'tank' still fails: EIO", "clear", "tank");
+        File.Delete(fault);
+        _m.Ok("clear", "tank");
+        Assert.DoesNotContain(Texts(_m.Status().GetProperty("warnings")), static w => w.StartsWith("log device", StringComparison.Ordinal));
+        long before = Blocks(_log);
+        Sync("after", megabytes: 2);
+        Assert.True(Blocks(_log) > before + 1_000_000, "the log device is not used again");
+        File.WriteAllText(fault, $"only {_log}");
+        Sync("again");
+        _m.Ok("remove", "tank", _log);
+        Assert.Empty(Texts(_m.Status().GetProperty("log_devices")));
+        Sync("last");
+        _m.Unmount();
+        File.Delete(_log);
+        Judges(_m.Image);
+        _m.Mount();
+        Assert.Equal(["after", "again", "before", "during", "last"], Directory.GetFiles(_m.Mnt).Select(static f => Path.GetFileName(f)).Order(StringComparer.Ordinal));
+
+        void Sync(string name, int megabytes = 1) => _m.Shell($"dd if=/dev/urandom of={_m.Mnt}/{name} bs=100k count={megabytes * 10} oflag=sync status=none");
+    }
+
     private void Judges(params string[] devices)
     {
         Assert.Contains("is clean", _m.Ok(["check", .. devices]), StringComparison.Ordinal);

@@ -108,6 +108,8 @@ public sealed class CliSuspendTests : IDisposable
         JsonElement status = Until(static s => s.GetProperty("warnings").EnumerateArray().Any(static w => w.GetString()!.Contains("has not answered", StringComparison.Ordinal)));
         Assert.Contains(status.GetProperty("warnings").EnumerateArray(), w => w.GetString()!.StartsWith($"{_m.Image} has not answered a ", StringComparison.Ordinal));
         Assert.Equal("mounted", status.GetProperty("state").GetString());
+        string reports = File.ReadAllText(Assert.Single(Directory.GetFiles(_m.Files.RunDir, "*.log")));
+        Assert.Matches($"slow wait, not a deadlock: [^\n]* ms for a (write to|flush of) {_m.Image}", reports);
         File.Delete(_fault);
         CliResult written = writer.GetAwaiter().GetResult();
         Assert.True(written.ExitCode == 0, written.Error);

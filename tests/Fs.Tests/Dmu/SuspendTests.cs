@@ -145,6 +145,9 @@ public sealed unsafe class SuspendTests
         IoKind kind = IoKind.Read;
         w.Until(() => w.Spa.OldestIo(out path, out kind) > 100 * StepNs && kind != IoKind.Read);
         Assert.Equal(w.Disk.Path, path);
+        ZfsLite.Txn.WaitGraph graph = ZfsLite.Txn.WaitGraph.Capture();
+        Assert.Contains(graph.Nodes, static n => n is { IsIdle: false, WaitsFor: { } what } && (what.StartsWith("a write to memory, ", StringComparison.Ordinal) || what == "a flush of memory"));
+        Assert.Contains(graph.SlowWaits(50 * StepNs), static s => s.ToLine() is var line && line.Contains(" ms for a ", StringComparison.Ordinal) && line.Contains(" memory", StringComparison.Ordinal));
         w.Disk.LatencyNs = 0;
         writer.Join();
         Assert.Equal(0, w.Spa.OldestIo(out _, out _));

@@ -4,7 +4,7 @@ namespace ZfsLite.Cli;
 
 /// <summary>
 /// For tests of what a mount does when its devices fail: while a file is there, writes and flushes fail with EIO, or, if it says "hang",
-/// do not come back. Named by ZFSLITE_TEST_FAIL_IO.
+/// do not come back; if it says "only" and a path, those of that device. Named by ZFSLITE_TEST_FAIL_IO.
 /// </summary>
 internal sealed unsafe class FaultyVdevIo(IVdevIo device, string file) : IVdevIo
 {
@@ -28,6 +28,8 @@ internal sealed unsafe class FaultyVdevIo(IVdevIo device, string file) : IVdevIo
 
     public int Flush() => Fails() ? Errno.EIO : device.Flush();
 
+    public void Renew() => device.Renew();
+
     public void Discard(long offset, long length) => device.Discard(offset, length);
 
     public void Dispose() => device.Dispose();
@@ -36,12 +38,13 @@ internal sealed unsafe class FaultyVdevIo(IVdevIo device, string file) : IVdevIo
     {
         try
         {
-            while (File.ReadAllText(file).StartsWith("hang", StringComparison.Ordinal))
+            string text = File.ReadAllText(file);
+            for (; text.StartsWith("hang", StringComparison.Ordinal); text = File.ReadAllText(file))
             {
                 Thread.Sleep(LookMs);
             }
 
-            return true;
+            return !text.StartsWith("only ", StringComparison.Ordinal) || text["only ".Length..] == Path;
         }
         catch (FileNotFoundException)
         {

@@ -376,6 +376,8 @@ internal sealed class MountDaemon : IPoolCommands
         {
             throw new CliException(OpenPool.SuspensionText(_spa) is { } text ? $"pool {_spa.Name} is suspended again: {text}" : $"a device of pool {_spa.Name} has not answered yet", $"see: zfslite status {_spa.Name}");
         }
+
+        Change(() => _spa.ClearLogFaults());
     }
 
     public void Remount(MountOptions options)

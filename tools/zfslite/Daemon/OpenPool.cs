@@ -77,7 +77,7 @@ internal static class OpenPool
         Version = (long)spa.Version,
         Devices = [.. spa.Vdevs.Where(static v => !v.IsLog).Select(static v => v.Io.Path)],
         LogDevices = [.. spa.Vdevs.Where(static v => v.IsLog).Select(static v => v.Io.Path)],
-        Warnings = [.. spa.MissingLogs.Select(v => $"log device {v.Path} (guid {v.Guid:x16}) is missing; to do without it for good: zfslite remove {spa.Name} {v.Path}")],
+        Warnings = [.. spa.Vdevs.Where(static v => v.Fault is not null).Select(v => FaultText(spa, v)), .. spa.MissingLogs.Select(v => $"log device {v.Path} (guid {v.Guid:x16}) is missing; to do without it for good: zfslite remove {spa.Name} {v.Path}")],
         Txg = spa.Uberblock.Txg,
         Size = spa.TotalBytes,
         Allocated = spa.Allocator.AllocatedBytes,
@@ -103,6 +103,10 @@ internal static class OpenPool
         string way = s.Final is { } final ? $"{final}; unmount it: it opens as it was last synced, at txg {spa.Uberblock.Txg}" : $"mend the device, then type: zfslite clear {spa.Name}";
         return string.Create(CultureInfo.InvariantCulture, $"{reason}, since {since:yyyy-MM-dd HH:mm:ss} UTC ({s.AgeNs / 1_000_000_000} s); {way}");
     }
+
+    /// <summary>How a log device has failed, what that means, and the ways out.</summary>
+    private static string FaultText(Spa spa, Vdev log) =>
+        $"log device {log.Io.Path} has failed ({log.Fault}): the intent log is written to the data devices, and nothing is lost; mend it and type: zfslite clear {spa.Name}, or take it out: zfslite remove {spa.Name} {log.Io.Path}";
 
     /// <summary>Gives the pool log devices, one after the other.</summary>
     internal static void AddLog(Spa spa, IReadOnlyList<string> devices)
