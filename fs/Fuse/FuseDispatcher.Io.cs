@@ -61,7 +61,7 @@ public sealed unsafe partial class FuseDispatcher
 
         var reply = (FuseOpenOut*)request.Reply;
         *reply = default;
-        reply->OpenFlags = (directory ? OpenCacheDir : 0) | (_fs.KeepCache(obj) ? OpenKeepCache : 0);
+        reply->OpenFlags = (directory ? OpenCacheDir : 0) | (_fs.KeepCache(obj) || (open->Flags & ONoAtime) != 0 ? OpenKeepCache : 0);
         request.ReplyFixed(sizeof(FuseOpenOut));
         return 0;
     }
@@ -437,12 +437,22 @@ public sealed unsafe partial class FuseDispatcher
         }
 
         ulong obj = Object(request.Header->NodeId);
-        if (_writers is { } writers && writers.Contains(obj))
+        int error = 0;
+        if (HasWriters(obj))
         {
-            return Errno.EINVAL;
+            error = _fs.GetAttr(obj, out ZnodeAttr attr);
+            if (error == 0 && !request.FlushPages(attr.Generation))
+            {
+                error = Errno.EINVAL;
+            }
         }
 
-        int error = _fs.Seek(obj, (int)seek->Whence, seek->Offset, out ulong result);
+        if (error != 0)
+        {
+            return error;
+        }
+
+        error = _fs.Seek(obj, (int)seek->Whence, seek->Offset, out ulong result);
         if (error == 0)
         {
             ((FuseLseekOut*)request.Reply)->Offset = result;
@@ -451,4 +461,6 @@ public sealed unsafe partial class FuseDispatcher
 
         return error;
     }
+
+    private bool HasWriters(ulong obj) => _writers is { } writers && writers.Contains(obj);
 }

@@ -17,11 +17,14 @@ namespace ZfsLite.Fs;
 /// second otherwise.</para>
 /// <para>Writeback cache. The kernel owns size and mtime of a file it caches and sends them by SETATTR, ctime included; it
 /// reads through write-only handles, and it handles O_APPEND itself. So OPEN checks no access mode and WRITE appends
-/// nothing. An open keeps the kernel's cached pages unless a read has to be seen for the access time. The kernel does not
-/// write dirty pages out before it asks for data and holes (seen on 6.18), and its size may be ahead of ours, unknown: while a
-/// handle is open for writing, SEEK_DATA and SEEK_HOLE are answered EINVAL, "not supported here", after which cp and tar look for
-/// zeros themselves, and their copies are whole and sparse. What we know would make them lose data; "all is data" up to the size we know
-/// would lose the tail or go round for ever, and make copies that are not sparse.</para>
+/// nothing. An open keeps the kernel's cached pages unless a read has to be seen for the access time.</para>
+/// <para>Data and holes. The kernel does not write dirty pages out before it asks for them (seen on 6.18), and its size may be ahead
+/// of ours, unknown. So while a handle is open for writing, SEEK_DATA and SEEK_HOLE are answered apart, after the kernel was made
+/// to send its pages (<see cref="IFusePageFlusher"/>). The client holds the inode's lock meanwhile, so no write comes between, and
+/// its size was set by writes whose last page is sent now or by requests that we saw: it is ours. Only mappings may dirty more pages, as
+/// on any file system. Where the kernel can't be made to (a daemon without root's rights, an old kernel), the answer is EINVAL, "not
+/// supported here", after which cp and tar look for zeros themselves, and their copies are whole and sparse. What we know would
+/// make them lose data; "all is data" up to the size we know would lose the tail or go round for ever.</para>
 /// <para>Set-id bits (HANDLE_KILLPRIV_V2) are cleared here: as the kernel marks in WRITE, OPEN and SETATTR, and on every
 /// change of owner of a file. A file capability is dropped when a program file is opened for writing, truncated or given
 /// away: earlier than the kernel would, never later for a handle opened after it was set. fallocate carries no such mark: it
@@ -112,6 +115,9 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
                 return false;
         }
     }
+
+    /// <inheritdoc/>
+    public bool NeedsPages(FuseRequest request) => request.Opcode == FuseOpcode.Lseek && HasWriters(Object(request.Header->NodeId));
 
     /// <inheritdoc/>
     public void Handle(FuseRequest request)

@@ -20,12 +20,14 @@ public sealed class FuseServer : IDisposable
     private readonly FuseMountOptions _options;
     private readonly FuseMounter _mounter;
     private readonly KernelFuseTransport _transport;
+    private readonly KernelPageFlusher _pages;
     private readonly Kmutex _mutex = new("fuse_server");
     private Kthread? _unmounter;
     private bool _disposed;
 
-    private FuseServer(FuseMountOptions options, FuseMounter mounter, KernelFuseTransport transport, FuseSession session)
+    private FuseServer(FuseMountOptions options, FuseMounter mounter, KernelFuseTransport transport, FuseSession session, KernelPageFlusher pages)
     {
+        _pages = pages;
         _options = options;
         _mounter = mounter;
         _transport = transport;
@@ -53,8 +55,9 @@ public sealed class FuseServer : IDisposable
         var dispatcher = new FuseDispatcher(fs, options.Log, sessionOptions.WritebackCache);
         FuseMounter mounter = FuseMounter.Mount(options, sessionOptions.MaxWrite);
         var transport = new KernelFuseTransport(mounter.Fd);
-        var session = new FuseSession(transport, dispatcher, sessionOptions);
-        var server = new FuseServer(options, mounter, transport, session);
+        var pages = new KernelPageFlusher(mounter.MountPoint, mounter.Connection);
+        var session = new FuseSession(transport, dispatcher, sessionOptions) { PageFlusher = pages };
+        var server = new FuseServer(options, mounter, transport, session, pages);
         session.Start();
         if (!session.WaitInitialised(Kclock.NowNs + StopNs))
         {
@@ -103,6 +106,7 @@ public sealed class FuseServer : IDisposable
         _disposed = true;
         _unmounter?.Join();
         WaitEnded();
+        _pages.Dispose();
         _transport.Dispose();
     }
 

@@ -331,6 +331,83 @@ public class FuseWireTests
     }, Seeds);
 
     [Fact]
+    public void Holes_are_told_beside_writers_when_the_kernel_can_be_made_to_send_its_pages() => Backends.Run(() =>
+    {
+        const int files = 5;
+        var options = new FuseSessionOptions { MaxWrite = 256 << 10, MaxWorkers = 3, BufferBytesMax = 4 << 20 };
+        var fs = new MemFs();
+        using var client = new FuseClient(fs, options);
+        ulong[] nodes = [.. Enumerable.Range(0, files).Select(i => client.CreateFile($"f{i}"))];
+        var flusher = new Flusher();
+        client.Session.PageFlusher = flusher;
+        flusher.OnFlush = (node, generation) =>
+        {
+            // As the kernel does: one page at the end of the file, and not before it is answered is the flush done.
+            Assert.Equal(0, fs.GetAttr(node, out ZnodeAttr before));
+            Assert.Equal(before.Generation, generation);
+            client.Send(FuseOpcode.Write, node, WriteBody(before.Size + (1 << 20), new byte[100]));
+            ZnodeAttr attr = before;
+            for (int i = 0; i < 10_000 && attr.Size == before.Size; i++)
+            {
+                Kthread.Sleep(1_000_000);
+                fs.GetAttr(node, out attr);
+            }
+
+            return attr.Size > before.Size;
+        };
+        byte[] seekData = [.. U64(0, 0), .. U32(3, 0)];
+        ulong[] asked = [.. nodes.Select(n => client.Send(FuseOpcode.Lseek, n, seekData))];
+        Assert.All(asked, u =>
+        {
+            (int error, byte[] body) = client.Receive(u);
+            Assert.Equal((0, 1ul << 20), (error, BitConverter.ToUInt64(body)));
+        });
+        Assert.Equal(files, flusher.Count);
+
+        // Refused pages: what is known may be wrong.
+        flusher.OnFlush = (_, _) => false;
+        Assert.Equal(Errno.EINVAL, client.Call(FuseOpcode.Lseek, nodes[0], seekData).Error);
+
+        // Too many at a time: the rest is told so at once, and none is forgotten.
+        bool hold = true;
+        flusher.OnFlush = (_, _) =>
+        {
+            while (Volatile.Read(ref hold))
+            {
+                Kthread.Sleep(1_000_000);
+            }
+
+            return true;
+        };
+        asked = [.. Enumerable.Range(0, 100).Select(_ => client.Send(FuseOpcode.Lseek, nodes[1], seekData))];
+        Assert.Equal(Errno.EINVAL, client.Receive(asked[^1]).Error);
+        Assert.Equal(0, client.Call(FuseOpcode.GetAttr, nodes[2], new byte[16]).Error);
+        Volatile.Write(ref hold, false);
+        int[] errors = [.. asked[..^1].Select(u => client.Receive(u).Error)];
+        Assert.All(errors, static e => Assert.True(e is 0 or Errno.EINVAL));
+        Assert.InRange(errors.Count(static e => e == 0), 64, 66);
+
+        // Nobody writes: nobody is asked.
+        int count = flusher.Count;
+        client.Call(FuseOpcode.Release, nodes[3], U64(0), U32(2, 0), U64(0));
+        Assert.Equal(0, client.Call(FuseOpcode.Lseek, nodes[3], seekData).Error);
+        Assert.Equal(count, flusher.Count);
+    }, Seeds);
+
+    private sealed class Flusher : IFusePageFlusher
+    {
+        internal int Count { get; private set; }
+
+        internal Func<ulong, ulong, bool> OnFlush { get; set; } = static (_, _) => true;
+
+        public bool Flush(ulong nodeId, ulong generation)
+        {
+            Count++;
+            return OnFlush(nodeId, generation);
+        }
+    }
+
+    [Fact]
     public void Exceptions_become_errnos_and_the_session_lives() => Backends.Run(() =>
     {
         var fs = new MemFs();

@@ -11,7 +11,9 @@ internal static unsafe partial class FuseLibc
     internal const int ORdonly = 0;
     internal const int ORdwr = 2;
     internal const int OCloexec = 0x80000;
+    internal const int ONoAtime = 0x40000;
     internal const int ODirectory = 0x10000;
+    internal const int CloneFiles = 0x400;
     internal const int MsRdonly = 1;
     internal const int MsNosuid = 2;
     internal const int MsNodev = 4;
@@ -51,6 +53,25 @@ internal static unsafe partial class FuseLibc
 
     [LibraryImport(C, EntryPoint = "syncfs", SetLastError = true)]
     internal static partial int SyncFs(int fd);
+
+    [LibraryImport(C, EntryPoint = "sync_file_range", SetLastError = true)]
+    internal static partial int SyncFileRange(int fd, long offset, long length, uint flags);
+
+    [LibraryImport(C, EntryPoint = "open_by_handle_at", SetLastError = true)]
+    internal static partial int OpenByHandleAt(int mount, uint* handle, int flags);
+
+    [LibraryImport(C, EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Statx(int dir, string path, int flags, uint mask, uint* status);
+
+    [LibraryImport(C, EntryPoint = "close_range", SetLastError = true)]
+    internal static partial int CloseRange(uint first, uint last, uint flags);
+
+    [LibraryImport(C, EntryPoint = "unshare", SetLastError = true)]
+    internal static partial int Unshare(int flags);
+
+    /// <summary>Returns an errno. How: 0 blocks.</summary>
+    [LibraryImport(C, EntryPoint = "pthread_sigmask")]
+    internal static partial int SigMask(int how, ulong* set, ulong* old);
 
     [LibraryImport(C, EntryPoint = "socketpair", SetLastError = true)]
     internal static partial int SocketPair(int domain, int type, int protocol, int* fds);

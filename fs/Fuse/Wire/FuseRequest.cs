@@ -74,6 +74,9 @@ public sealed unsafe class FuseRequest
 
     internal FuseRequest? Next;
 
+    /// <summary>It is answered by a thread that is no worker.</summary>
+    internal bool IsApart;
+
     /// <summary>What the request counts for in the budget of parked requests.</summary>
     internal long ParkedBytes;
 
@@ -137,6 +140,9 @@ public sealed unsafe class FuseRequest
 
         Send(0, bytes);
     }
+
+    /// <summary>Has the kernel send what it holds of the request's file. False if that can't be had.</summary>
+    internal bool FlushPages(ulong generation) => _session.FlushPages(this, generation);
 
     /// <summary>The request's kind has no reply.</summary>
     public void NoReply() => _replied = true;

@@ -21,6 +21,9 @@ namespace ZfsLite.Fs;
 /// <para>Bounds. Workers and parked requests together hold at most BufferBytesMax of the arena (parked ones what all workers
 /// leave, but always one); past that a worker waits until a parked request is done, and in the worst case all reading waits
 /// for the throttle. A small write is parked in its 8 KiB head alone.</para>
+/// <para>A request that needs pages which the kernel holds is answered by a thread of its own, one after the other: it may
+/// occupy neither a worker nor a place, for the WRITEs that it waits for need both. Those go the way of all WRITEs, so the wait
+/// ends as theirs do.</para>
 /// <para>INTERRUPT ends a parked request with EINTR. A request that runs is not cut short: every wait in it is for a
 /// transaction group or for memory and ends by itself.</para>
 /// <para>Shutdown. A worker ends when the transport says that the file system is gone, or is told to stop.
@@ -62,6 +65,7 @@ public sealed unsafe partial class FuseSession
     private long _parkedBytes;
     private bool _started;
     private bool _initialised;
+    private uint _minor;
     private bool _cachesGone;
 
     /// <summary>Makes a session; <see cref="Start"/> begins it.</summary>
@@ -154,6 +158,8 @@ public sealed unsafe partial class FuseSession
                 worker.Thread!.Join();
             }
 
+            _apartWorker.Thread?.Join();
+
             _headCache.Destroy();
             _recordCache.Destroy();
         }
@@ -184,7 +190,7 @@ public sealed unsafe partial class FuseSession
     public IReadOnlyList<FuseOpStats> Statistics()
     {
         _mutex.Enter();
-        Worker[] workers = [.. _workers];
+        Worker[] workers = [.. _workers, _apartWorker];
         _mutex.Exit();
         var list = new List<FuseOpStats>();
         for (int op = 0; op < StatSlots; op++)
@@ -316,6 +322,9 @@ public sealed unsafe partial class FuseSession
         {
             Interrupt(worker, request);
         }
+        else if (_handler.NeedsPages(request) && TakeApart(request))
+        {
+        }
         else if (_handler.MayWaitForTxg(request))
         {
             RunInPlace(worker, request);
@@ -350,6 +359,7 @@ public sealed unsafe partial class FuseSession
         {
             _mutex.Enter();
             _initialised = true;
+            _minor = reply.Minor;
             _changed.Broadcast();
             _mutex.Exit();
         }

@@ -9,6 +9,11 @@ public interface IFuseHandler
     /// </summary>
     bool MayWaitForTxg(FuseRequest request);
 
+    /// <summary>
+    /// True if the request can only be answered when the kernel has sent pages that it holds (<see cref="FuseRequest.FlushPages"/>).
+    /// </summary>
+    bool NeedsPages(FuseRequest request);
+
     /// <summary>Handles one request and replies to it, unless its kind has no reply. Never throws.</summary>
     void Handle(FuseRequest request);
 }
