@@ -23,6 +23,7 @@ public sealed class DmuTx
     private Phase _phase;
     private int _cpu;
     private long _space;
+    private long _promised;
     private bool _netFree;
     private long _startNs;
     private bool _waitDirty;
@@ -186,6 +187,7 @@ public sealed class DmuTx
     {
         Require(Phase.Assigned);
         long txg = (long)Txg;
+        ReleaseSpace();
         ReleaseHolds(_holdCount, txg);
         _owner.Pop(this);
         LockOrder.ReleasePseudo(OpenTxClass);
@@ -228,10 +230,14 @@ public sealed class DmuTx
             return TxErrno.ERESTART;
         }
 
-        int error = engine.Host.CheckSpace(_space, _netFree);
+        // The promise is made with the txg held: who has to wait for it then waits for this transaction, through the txg.
+        _cpu = _owner.Thread.Cpu;
+        long txg = engine.HoldOpen(_cpu);
+        _lastTriedTxg = txg;
+        int error = engine.Host.CheckSpace(_holds[0], _space, _netFree, out _promised);
         if (error != 0)
         {
-            _lastTriedTxg = (long)engine.OpenTxg;
+            Unhold(txg);
             if (error == TxErrno.ERESTART)
             {
                 engine.CountSpaceRestart();
@@ -240,18 +246,15 @@ public sealed class DmuTx
             return error;
         }
 
-        _cpu = _owner.Thread.Cpu;
-        long txg = engine.HoldOpen(_cpu);
-        _lastTriedTxg = txg;
         for (int i = 0; i < _holdCount; i++)
         {
             TxHoldable target = _holds[i]!;
             if (!target.TryJoin(txg))
             {
                 _waitHold = target;
+                ReleaseSpace();
                 ReleaseHolds(i, txg);
-                engine.ReleaseToQuiesce(_cpu);
-                engine.ReleaseToSync(_cpu, txg, touched: false);
+                Unhold(txg);
                 engine.CountHoldRestart();
                 return TxErrno.ERESTART;
             }
@@ -262,6 +265,13 @@ public sealed class DmuTx
         _owner.Push(this);
         engine.ReleaseToQuiesce(_cpu);
         return 0;
+    }
+
+    /// <summary>Lets go of a txg in which nothing was done.</summary>
+    private void Unhold(long txg)
+    {
+        Engine!.ReleaseToQuiesce(_cpu);
+        Engine.ReleaseToSync(_cpu, txg, touched: false);
     }
 
     private void WaitForRetry()
@@ -281,6 +291,15 @@ public sealed class DmuTx
         else if (_lastTriedTxg != 0)
         {
             engine.WaitOpen((ulong)_lastTriedTxg + 1);
+        }
+    }
+
+    private void ReleaseSpace()
+    {
+        if (_promised != 0)
+        {
+            Engine!.Host.ReleaseSpace(_holds[0]!, _promised);
+            _promised = 0;
         }
     }
 

@@ -46,6 +46,7 @@ internal sealed class DatasetCheck
             complete &= CheckOne(chain[i], origin, out head);
         }
 
+        CheckLimits();
         if (complete)
         {
             CheckDirAccounts(head.Bytes);
@@ -78,6 +79,9 @@ internal sealed class DatasetCheck
             _ctx.Compare(_dir.Name, _dir.Object, "used by snapshots (SNAP)", p.UsedBreakdown[DslDirPhys.UsedSnap], _total.Bytes - headBytes);
             _ctx.Compare(_dir.Name, _dir.Object, "used by children (CHILD)", p.UsedBreakdown[DslDirPhys.UsedChild], child);
             _ctx.Compare(_dir.Name, _dir.Object, "reserved by children (CHILD_RSRV)", p.UsedBreakdown[DslDirPhys.UsedChildReserved], childReserved);
+            ulong refReserved = OwnNumber("refreservation");
+            ulong unused = _dir.Head is { } h && refReserved > h.Phys.UniqueBytes ? refReserved - h.Phys.UniqueBytes : 0;
+            _ctx.Compare(_dir.Name, _dir.Object, "refreservation not used (REFRSRV)", p.UsedBreakdown[DslDirPhys.UsedRefReserved], unused);
             ulong sum = 0;
             for (int i = 0; i < 5; i++)
             {
@@ -89,6 +93,44 @@ internal sealed class DatasetCheck
 
         _ctx.Compare(_dir.Name, _dir.Object, "compressed bytes", p.CompressedBytes, all.Compressed);
         _ctx.Compare(_dir.Name, _dir.Object, "uncompressed bytes", p.UncompressedBytes, all.Uncompressed);
+    }
+
+    /// <summary>The dataset's quota and reservation stand in the directory and among the properties: both must say the same.</summary>
+    private void CheckLimits()
+    {
+        foreach ((string name, ulong inDirectory) in ((string, ulong)[])[("quota", _dir.Phys.Quota), ("reservation", _dir.Phys.Reserved)])
+        {
+            if (OwnNumber(name) is var property && property != inDirectory)
+            {
+                _ctx.Warn(_dir.Name, _dir.Object, $"{name} is {inDirectory} bytes in the directory and {property} among the properties");
+            }
+        }
+    }
+
+    /// <summary>A number that the directory has itself: set here, or received and not set back. 0: none.</summary>
+    private ulong OwnNumber(string name)
+    {
+        if (_dir.Phys.PropsZap == 0)
+        {
+            return 0;
+        }
+
+        ulong received = 0;
+        foreach (OfflineZapEntry e in _ctx.Pool.ReadZap(_ctx.Pool.Mos, _dir.Phys.PropsZap))
+        {
+            if (e.Width == sizeof(ulong) && e.NameText == name)
+            {
+                return e.First;
+            }
+
+            received = e.NameText == name + "$recvd" && received == 0 ? e.First : received;
+            if (e.NameText == name + "$inherit")
+            {
+                return 0;
+            }
+        }
+
+        return received;
     }
 
     private void CheckLinks(OfflineDataset ds, OfflineDataset? prev, OfflineDataset? next)

@@ -140,7 +140,7 @@ public sealed unsafe class Dbuf
         }
 
         DropWritten(dr);
-        Os!.Spa.UnchargeDirty(dr);
+        Os!.Spa.UnchargeDirty(Os, dr);
         Os.Spa.Arc.DirtyRecords.Free((byte*)dr);
         Dirty[slot] = 0;
         DirtyMask &= ~(1 << slot);

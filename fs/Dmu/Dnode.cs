@@ -285,7 +285,7 @@ public sealed unsafe partial class Dnode : TxHoldable
         AddHold();
         if (!Objset.IsMos && !IsSpecial)
         {
-            Objset.Spa.ChargeDirtyDnode(change);
+            Objset.Spa.ChargeDirtyDnode(Objset, change);
         }
 
         Objset.AddDirtyDnode(this, tx);

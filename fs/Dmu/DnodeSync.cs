@@ -148,7 +148,7 @@ public sealed unsafe partial class Dnode
         if (more > 0)
         {
             change.PendingFree += more;
-            Objset.Spa.ExpectFree(more);
+            Objset.Spa.ExpectFree(Objset, more);
         }
 
         Mutex.Exit();
@@ -158,8 +158,8 @@ public sealed unsafe partial class Dnode
     internal void FinishChange(DnodeChange change)
     {
         bool freed = change.Freed;
-        Objset.Spa.UnchargeDirtyDnode(change);
-        Objset.Spa.ExpectFree(-change.PendingFree);
+        Objset.Spa.UnchargeDirtyDnode(Objset, change);
+        Objset.Spa.ExpectFree(Objset, -change.PendingFree);
         Mutex.Enter();
         change.Reset();
         Mutex.Exit();

@@ -143,11 +143,7 @@ public sealed unsafe partial class Objset
     }
 
     /// <summary>Space for statfs: bytes referenced by the dataset, and bytes that can still be written.</summary>
-    public void GetSpace(out ulong used, out ulong available)
-    {
-        used = Dataset?.UsedBytes ?? 0;
-        available = (ulong)Math.Max(0, Spa.AvailableBytes);
-    }
+    public void GetSpace(out ulong used, out ulong available) => Dataset!.GetSpace(out used, out available);
 
     /// <summary>Objects in use, from the fill counts.</summary>
     public ulong ObjectCount

@@ -1,3 +1,4 @@
+using ZfsLite.Kmem.Spl;
 using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
@@ -10,6 +11,8 @@ public sealed unsafe class DslDir
 {
     private DslDirPhys _phys;
     private bool _dirty;
+    private long _inflight;
+    private long _expectedFree;
 
     internal DslDir(Spa spa, ulong obj, string name, DslDir? parent, in DslDirPhys phys)
     {
@@ -18,6 +21,11 @@ public sealed unsafe class DslDir
         Name = name;
         Parent = parent;
         _phys = phys;
+        if (HasBreakdown)
+        {
+            spa.AddUnusedReserved(Spa.Clamped(phys.UsedBreakdown[DslDirPhys.UsedChildReserved]));
+            spa.AddUnusedReserved(Spa.Clamped(phys.UsedBreakdown[DslDirPhys.UsedRefReserved]));
+        }
     }
 
     /// <summary>The pool.</summary>
@@ -46,6 +54,57 @@ public sealed unsafe class DslDir
 
     /// <summary>Quota on <see cref="UsedBytes"/>, 0: none.</summary>
     public ulong Quota => _phys.Quota;
+
+    /// <summary>Bytes set aside for it and all below, used or not; 0: none.</summary>
+    public ulong Reserved => _phys.Reserved;
+
+    internal bool HasBreakdown => (_phys.Flags & DslDirPhys.FlagUsedBreakdown) != 0;
+
+    /// <summary>What of a refreservation is not used yet, bytes.</summary>
+    public ulong RefReservedUnused => _phys.UsedBreakdown[DslDirPhys.UsedRefReserved];
+
+    /// <summary>Bytes that txgs not yet written may add here and below, and what assigned transactions were promised.</summary>
+    internal long Inflight => Katomic.Load(ref _inflight);
+
+    /// <summary>Bytes that txgs not yet written are expected to free here and below: a guess.</summary>
+    internal long ExpectedFree => Katomic.Load(ref _expectedFree);
+
+    /// <summary>How much of <see cref="Inflight"/> goes into reservations that are counted as used already. Guarded by the pool's space mutex.</summary>
+    internal long Covered { get; set; }
+
+    /// <summary>Adds to <see cref="Inflight"/>, here and up to the root.</summary>
+    internal void AddInflight(long bytes)
+    {
+        for (DslDir? dir = this; dir is not null; dir = dir.Parent)
+        {
+            Katomic.Add(ref dir._inflight, bytes);
+        }
+    }
+
+    /// <summary>Adds to <see cref="ExpectedFree"/>, here and up to the root.</summary>
+    internal void AddExpectedFree(long bytes)
+    {
+        for (DslDir? dir = this; dir is not null; dir = dir.Parent)
+        {
+            Katomic.Add(ref dir._expectedFree, bytes);
+        }
+    }
+
+    /// <summary>Sets the quota, in the sync thread.</summary>
+    internal void SetQuota(ulong bytes)
+    {
+        _phys.Quota = bytes;
+        MarkDirty();
+    }
+
+    /// <summary>Sets the reservation, in the sync thread: the directories above are charged for what of it is not used.</summary>
+    internal void SetReserved(ulong bytes)
+    {
+        long delta = (long)(Math.Max(_phys.UsedBytes, bytes) - Math.Max(_phys.UsedBytes, _phys.Reserved));
+        _phys.Reserved = bytes;
+        MarkDirty();
+        Parent?.DidUse(DslDirPhys.UsedChildReserved, delta, 0, 0);
+    }
 
     /// <summary>Space used or gained by one kind of user (dsl_dir_diduse_space). Goes up to the root.</summary>
     internal void DidUse(int kind, long used, long compressed, long uncompressed)
@@ -118,12 +177,20 @@ public sealed unsafe class DslDir
 
     private void Add(int kind, long bytes)
     {
-        if ((_phys.Flags & DslDirPhys.FlagUsedBreakdown) != 0)
+        if (HasBreakdown)
         {
-            _phys.UsedBreakdown[kind] = Checked((long)_phys.UsedBreakdown[kind] + bytes, $"breakdown {kind}");
+            _phys.UsedBreakdown[kind] = Checked((long)_phys.UsedBreakdown[kind] + bytes, kind);
+            if (kind is DslDirPhys.UsedChildReserved or DslDirPhys.UsedRefReserved)
+            {
+                Spa.AddUnusedReserved(bytes);
+            }
         }
     }
 
-    private ulong Checked(long value, string what) =>
-        value >= 0 ? (ulong)value : throw new ZfsException(Errno.EIO, $"directory {Name}: its account is damaged: {what} would be {value}");
+    private ulong Checked(long value, int kind) => value >= 0 ? (ulong)value : throw Damaged($"breakdown {kind}", value);
+
+    private ulong Checked(long value, string what) => value >= 0 ? (ulong)value : throw Damaged(what, value);
+
+    private ZfsException Damaged(string what, long value) =>
+        new(Errno.EIO, $"directory {Name}: its account is damaged: {what} would be {value}");
 }

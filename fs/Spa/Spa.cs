@@ -21,9 +21,6 @@ public sealed partial class Spa : ITxgHost
 {
     private const long SlopMinBytes = 32L << 20;
 
-    /// <summary>A dirty dnode with its change, what its owner keeps beside it, and its two copies on disk.</summary>
-    private const int DirtyDnodeBytes = 2048;
-
     private const int SyncDnodes = 64;
 
     private readonly Stack<Dnode> _dnodePool = new();
@@ -42,8 +39,6 @@ public sealed partial class Spa : ITxgHost
     private PoolConfig _config;
     private Uberblock _uberblock;
     private Blkptr _rootBp;
-    private long _pendingBytes;
-    private long _pendingFree;
     private long _checksumErrors;
     private bool _configDirty;
     private bool _exporting;
@@ -138,8 +133,8 @@ public sealed partial class Spa : ITxgHost
     /// <summary>Bytes kept back from ordinary writers.</summary>
     public long SlopBytes => Math.Min(Math.Max(TotalBytes / 64, SlopMinBytes), TotalBytes / 2);
 
-    /// <summary>Bytes that ordinary writers can still have.</summary>
-    public long AvailableBytes => TotalBytes - SlopBytes - Allocator.AllocatedBytes - Katomic.Load(ref _pendingBytes);
+    /// <summary>Bytes that ordinary writers can still have, what is reserved for a dataset left out.</summary>
+    public long AvailableBytes => TotalBytes - SlopBytes - Allocator.AllocatedBytes - RootDir.Inflight - UnusedReserved;
 
     /// <summary>Statistics of the write pipeline.</summary>
     public ZioPipelineStats WriteStats => Pipeline.GetStats();
@@ -169,28 +164,6 @@ public sealed partial class Spa : ITxgHost
 
     /// <summary>Memory is short: the sync path writes out what it has begun before it takes more.</summary>
     internal bool IsShort => KmemSystem.Current.IsShort || Arc.ReserveIsLow || Dnodes.IsLow;
-
-    /// <inheritdoc/>
-    public int CheckSpace(long bytes, bool netFree)
-    {
-        if (HasFailed)
-        {
-            return Errno.EIO;
-        }
-
-        long limit = TotalBytes - (netFree || InReplay ? SlopBytes / 2 : SlopBytes);
-        long deferred = Allocator.DeferredBytes;
-        long used = Allocator.AllocatedBytes + deferred + Katomic.Load(ref _pendingBytes);
-        if (used + bytes <= limit)
-        {
-            return 0;
-        }
-
-        // Not now, but perhaps when what is dirty has its real size, what is being freed is free, and what was freed can be handed out
-        // again: worth a txg's wait. Each wait brings what is expected to an end, one way or the other.
-        long expected = Allocator.AllocatedBytes - Katomic.Load(ref _pendingFree);
-        return expected + bytes <= limit ? Errno.ERESTART : Errno.ENOSPC;
-    }
 
     /// <summary>Everything changed before the call is on stable storage afterwards. Waits while the pool is suspended; EIO if it has failed.</summary>
     public int Sync()
@@ -250,55 +223,6 @@ public sealed partial class Spa : ITxgHost
     internal Vdev VdevOf(in Dva dva) => _vdevsById[dva.Vdev] ?? throw new InvalidOperationException($"vdev {dva.Vdev} is not there");
 
     internal void FreeBlock(in Blkptr bp, ulong txg) => Allocator.Free(bp, txg);
-
-    /// <summary>A block became dirty: its buffer counts against the dirty limit, and whole sectors and its pointer against the space.</summary>
-    internal unsafe void ChargeDirty(Dbuf db, DirtyRecord* dr)
-    {
-        if (db.Os!.IsMos || db.Dn!.IsSpecial)
-        {
-            return;
-        }
-
-        const int PointerBytes = 2 * Blkptr.SizeOf;
-        dr->Charged = dr->Size;
-        dr->Pending = (((long)dr->Size + _sectorBytes - 1) & -(long)_sectorBytes) * db.Os.CopiesFor(false);
-        dr->Pending += PointerBytes * db.Os.CopiesFor(true);
-        Katomic.Add(ref _pendingBytes, dr->Pending);
-        Txg.DirtySpace(dr->Charged, dr->Txg);
-    }
-
-    internal unsafe void UnchargeDirty(DirtyRecord* dr)
-    {
-        if (dr->Charged == 0)
-        {
-            return;
-        }
-
-        Katomic.Add(ref _pendingBytes, -dr->Pending);
-        Txg.UndirtySpace(dr->Charged, dr->Txg);
-    }
-
-    /// <summary>A dnode became dirty, and stays in memory until its txg is written.</summary>
-    internal void ChargeDirtyDnode(DnodeChange change)
-    {
-        change.Charged = DirtyDnodeBytes;
-        Katomic.Add(ref _pendingBytes, DirtyDnodeBytes);
-        Txg.DirtySpace(DirtyDnodeBytes, change.Txg);
-    }
-
-    /// <summary>What txgs that are not written yet will free changes by so many bytes: a guess, for <see cref="CheckSpace"/>.</summary>
-    internal void ExpectFree(long bytes) => Katomic.Add(ref _pendingFree, bytes);
-
-    internal void UnchargeDirtyDnode(DnodeChange change)
-    {
-        if (change.Charged == 0)
-        {
-            return;
-        }
-
-        Katomic.Add(ref _pendingBytes, -change.Charged);
-        Txg.UndirtySpace(change.Charged, change.Txg);
-    }
 
     internal void AddDirtyObjset(Objset os, ulong txg)
     {

@@ -1,3 +1,5 @@
+using ZfsLite.Txn;
+
 namespace ZfsLite.Fs;
 
 /// <summary>Dataset properties: kept in the directory's props ZAP, inherited from the directory above.</summary>
@@ -26,42 +28,48 @@ public sealed partial class Spa
         }
 
         ulong number = p.Parse(value);
-        int error = RunSyncTask(tx =>
-        {
-            if (ds.Dir.Phys.PropsZap == 0)
-            {
-                Dnode fresh = Zap.Create(Mos, DmuOt.DslProps, DmuOt.None, 0, tx);
-                ds.Dir.SetPropsZap(fresh.Object);
-                fresh.Release();
-            }
-
-            Dnode zap = Mos.HoldObject(ds.Dir.Phys.PropsZap);
-            int failed;
-            try
-            {
-                failed = Zap.Update(zap, p.Name, number, tx);
-            }
-            finally
-            {
-                zap.Release();
-            }
-
-            if (failed != 0)
-            {
-                throw new ZfsException(failed, $"property {p.Name} of {dataset} can't be stored");
-            }
-        });
-        if (error != 0)
-        {
-            throw new ZfsException(error, error == Errno.EROFS ? $"pool '{Name}' is read-only: {ReadOnlyReason}" : $"pool '{Name}' is suspended");
-        }
-
+        RequireStored(RunSyncTask(tx => StoreProperty(ds.Dir, p.Name, number, tx)));
         foreach (DslDataset other in _datasets.Values)
         {
             if (other.Objset is { } os)
             {
                 ApplyProperties(os, other.Dir);
             }
+        }
+    }
+
+    /// <summary>In the sync thread: a property of the directory itself.</summary>
+    private void StoreProperty(DslDir dir, string name, ulong value, DmuTx tx)
+    {
+        if (dir.Phys.PropsZap == 0)
+        {
+            Dnode fresh = Zap.Create(Mos, DmuOt.DslProps, DmuOt.None, 0, tx);
+            dir.SetPropsZap(fresh.Object);
+            fresh.Release();
+        }
+
+        Dnode zap = Mos.HoldObject(dir.Phys.PropsZap);
+        try
+        {
+            int failed = Zap.Update(zap, name, value, tx);
+            if (failed != 0)
+            {
+                throw new ZfsException(failed, $"property {name} of {dir.Name} can't be stored");
+            }
+
+            _ = Zap.Remove(zap, name + "$inherit", tx);
+        }
+        finally
+        {
+            zap.Release();
+        }
+    }
+
+    private void RequireStored(int error)
+    {
+        if (error != 0)
+        {
+            throw new ZfsException(error, error == Errno.EROFS ? $"pool '{Name}' is read-only: {ReadOnlyReason}" : $"pool '{Name}' is suspended");
         }
     }
 

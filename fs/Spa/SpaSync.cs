@@ -44,7 +44,7 @@ public sealed partial class Spa
     private void WriteTxg(ulong txg)
     {
         DmuTx tx = DmuTx.CreateSyncing(Txg, txg);
-        Allocator.BeginTxg(txg, Kmem.Spl.Katomic.Load(ref _pendingBytes));
+        Allocator.BeginTxg(txg, RootDir.Inflight);
         FreeDeferredBplist(tx);
         SyncObjsets(tx);
         RunTasks(tx);

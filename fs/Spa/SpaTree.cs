@@ -49,6 +49,7 @@ public sealed partial class Spa
         var list = new List<DatasetInfo>();
         foreach (DslDataset ds in _datasets.Values)
         {
+            ds.GetSpace(out _, out ulong available);
             ulong logical = ds.UncompressedBytes;
             ulong stored = ds.CompressedBytes;
             list.Add(new DatasetInfo(
@@ -56,7 +57,7 @@ public sealed partial class Spa
                 ds.Object,
                 ds.IsSnapshot,
                 ds.IsSnapshot ? ds.UniqueBytes : ds.Dir.UsedBytes,
-                ds.IsSnapshot ? 0 : (ulong)Math.Max(0, AvailableBytes),
+                ds.IsSnapshot ? 0 : available,
                 ds.UsedBytes,
                 stored == 0 ? 1.0 : (double)logical / stored,
                 ds.CreationTime));
@@ -131,6 +132,7 @@ public sealed partial class Spa
         RootDir = LoadDir(RequireInDirectory("root_dataset"), Name, null);
         LoadSpecialDirs();
         LoadDatasets(RootDir, 0);
+        LoadLimits();
         CheckWritable();
         Dnode bplist = Mos.HoldObject(_syncBplistObject);
         unsafe

@@ -40,5 +40,16 @@ internal sealed class FakeHost : ITxgHost
         Katomic.Decrement(ref InSync);
     }
 
-    public int CheckSpace(long bytes, bool netFree) => OnCheckSpace?.Invoke(bytes, netFree) ?? 0;
+    /// <summary>What assigned transactions are promised, each its worst case.</summary>
+    public long Promised;
+
+    public int CheckSpace(TxHoldable? first, long bytes, bool netFree, out long promised)
+    {
+        int error = OnCheckSpace?.Invoke(bytes, netFree) ?? 0;
+        promised = error == 0 && first is not null ? bytes : 0;
+        Katomic.Add(ref Promised, promised);
+        return error;
+    }
+
+    public void ReleaseSpace(TxHoldable first, long promised) => Katomic.Add(ref Promised, -promised);
 }

@@ -56,6 +56,7 @@ internal static class World
             body(engine, host);
             engine.Stop();
             Assert.Equal(0, engine.DirtyBytes);
+            Assert.Equal(0, host.Promised);
             Assert.Equal(0, engine.Stats.ExcessUndirtyBytes);
         },
         policy);

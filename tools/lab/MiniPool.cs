@@ -59,5 +59,14 @@ internal sealed unsafe class MiniPool : ITxgHost
     }
 
     /// <inheritdoc/>
-    public int CheckSpace(long bytes, bool netFree) => 0;
+    public int CheckSpace(TxHoldable? first, long bytes, bool netFree, out long promised)
+    {
+        promised = 0;
+        return 0;
+    }
+
+    /// <inheritdoc/>
+    public void ReleaseSpace(TxHoldable first, long promised)
+    {
+    }
 }
