@@ -305,7 +305,7 @@ public sealed unsafe class ControlDirectory : IFuseFileSystem
     }
 
     /// <inheritdoc/>
-    public int Fsync(ulong obj) => Owns(obj) ? 0 : _fs.Fsync(obj);
+    public int Fsync(ulong obj, FsyncWaiter? waiter = null) => Owns(obj) ? 0 : _fs.Fsync(obj, waiter);
 
     /// <inheritdoc/>
     public int Fallocate(ulong obj, int mode, ulong offset, ulong length) =>

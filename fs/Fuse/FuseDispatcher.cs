@@ -120,11 +120,16 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
     public bool NeedsPages(FuseRequest request) => request.Opcode == FuseOpcode.Lseek && HasWriters(Object(request.Header->NodeId));
 
     /// <inheritdoc/>
-    public void Handle(FuseRequest request)
+    public bool Handle(FuseRequest request)
     {
         try
         {
             int error = Dispatch(request);
+            if (error == Errno.EINPROGRESS)
+            {
+                return false;
+            }
+
             if (!request.IsReplied)
             {
                 Answer(request, error);
@@ -142,6 +147,8 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
             Report(request, e);
             Answer(request, Errno.EIO);
         }
+
+        return true;
     }
 
     private static void Answer(FuseRequest request, int error)
@@ -212,7 +219,7 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
                 return StatFs(request);
             case FuseOpcode.Fsync:
             case FuseOpcode.FsyncDir:
-                return _fs.Fsync(Object(request.Header->NodeId));
+                return _fs.Fsync(Object(request.Header->NodeId), request);
             case FuseOpcode.SyncFs:
                 return _fs.SyncFs();
             case FuseOpcode.SetXattr:

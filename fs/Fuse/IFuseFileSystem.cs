@@ -58,8 +58,9 @@ public unsafe interface IFuseFileSystem
     /// <summary>Writes; <paramref name="done"/> may fall short when space runs out.</summary>
     int Write(ulong obj, ulong offset, int length, byte* source, ZplWriteFlags flags, out int done);
 
-    /// <summary>Waits until everything about the object is on stable storage.</summary>
-    int Fsync(ulong obj);
+    /// <summary>Everything about the object is on stable storage when it returns 0. Given a waiter that can leave, it returns EINPROGRESS
+    /// instead, and the waiter is told then, or was already.</summary>
+    int Fsync(ulong obj, FsyncWaiter? waiter = null);
 
     /// <summary>fallocate(2).</summary>
     int Fallocate(ulong obj, int mode, ulong offset, ulong length);

@@ -63,7 +63,7 @@ public sealed unsafe class ZfsvfsFuse(Zfsvfs zfsvfs) : IFuseFileSystem
         _zfsvfs.Write(obj, offset, length, source, flags, out done);
 
     /// <inheritdoc/>
-    public int Fsync(ulong obj) => _zfsvfs.Fsync(obj);
+    public int Fsync(ulong obj, FsyncWaiter? waiter = null) => _zfsvfs.Fsync(obj, waiter);
 
     /// <inheritdoc/>
     public int Fallocate(ulong obj, int mode, ulong offset, ulong length) => _zfsvfs.Fallocate(obj, mode, offset, length);

@@ -52,7 +52,7 @@ public sealed unsafe class CrashImages
         }
         else if (!LiesAboutFlush)
         {
-            Flush(write.Disk);
+            Flush(write);
         }
 
         Point++;
@@ -96,18 +96,23 @@ public sealed unsafe class CrashImages
         }
     }
 
-    private void Flush(int disk)
+    private void Flush(in DiskWrite flush)
     {
+        int disk = flush.Disk;
+        long from = flush.Offset / SectorSize;
+        long to = flush.Flushed == 0 ? long.MaxValue : (flush.Offset + flush.Flushed) / SectorSize;
         foreach (CrashPlace place in _places)
         {
-            if (place.Disk == disk)
+            if (IsFlushed(place))
             {
                 Apply(_durable, place, place.Versions.Count - 1);
                 _ = _byPlace.Remove((disk, place.Sector));
             }
         }
 
-        _ = _places.RemoveAll(p => p.Disk == disk);
+        _ = _places.RemoveAll(IsFlushed);
+
+        bool IsFlushed(CrashPlace p) => p.Disk == disk && p.Sector >= from && p.Sector < to;
     }
 
     private void Apply(MemoryVdevIo[] disks, CrashPlace place, int version)

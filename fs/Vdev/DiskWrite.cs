@@ -4,7 +4,8 @@ namespace ZfsLite.Fs;
 /// <param name="Disk">Number of the disk in the log.</param>
 /// <param name="Offset">Where it was written, bytes.</param>
 /// <param name="Data">The bytes; null: a flush, which ended here.</param>
-public readonly record struct DiskWrite(int Disk, long Offset, byte[]? Data)
+/// <param name="Flushed">Of a flush: so many bytes from <paramref name="Offset"/> on, written through; 0: everything.</param>
+public readonly record struct DiskWrite(int Disk, long Offset, byte[]? Data, int Flushed = 0)
 {
     /// <summary>True for a flush.</summary>
     public bool IsFlush => Data is null;

@@ -7,11 +7,12 @@ namespace ZfsLite.Fs;
 /// A file or block device of the host. Holds an flock for as long as it is open (exclusive to write, shared to read), so two
 /// processes can't write one pool. Interrupted and short transfers are continued. A failed flush is remembered and every
 /// later one fails too: the kernel may have dropped the pages that it could not write, and the next fdatasync would say
-/// that all is well.
+/// that all is well. What is written through goes by a descriptor of its own (O_DSYNC), so that the kernel, which reports a
+/// failed write once to each descriptor, does not report it there instead of to the flush.
 /// </summary>
 public sealed unsafe partial class FileVdevIo : IVdevIo
 {
-    private const int OReadOnly = 0, OReadWrite = 2, OCloexec = 0x80000;
+    private const int OReadOnly = 0, OReadWrite = 2, OCloexec = 0x80000, ODsync = 0x1000;
     private const int SeekEnd = 2;
     private const int LockShared = 1, LockExclusive = 2, LockNonblock = 4;
     private const int FallocKeepSize = 1, FallocPunchHole = 2;
@@ -19,6 +20,7 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
     private const int MaxSegments = 64;
 
     private int _fd;
+    private int _throughFd = -1;
     private int _flushError;
 
     private FileVdevIo(int fd, string path, long size, bool readOnly, bool isBlockDevice)
@@ -28,6 +30,10 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
         Size = size;
         IsReadOnly = readOnly;
         IsBlockDevice = isBlockDevice;
+        if (!readOnly)
+        {
+            _throughFd = open($"/proc/self/fd/{fd}", OReadWrite | OCloexec | ODsync);
+        }
     }
 
     /// <inheritdoc/>
@@ -124,7 +130,22 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
     }
 
     /// <inheritdoc/>
-    public int Write(long offset, ReadOnlySpan<IoSegment> segments)
+    public int Write(long offset, ReadOnlySpan<IoSegment> segments) => Write(_fd, offset, segments);
+
+    /// <inheritdoc/>
+    public int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments)
+    {
+        if (_throughFd >= 0)
+        {
+            return Write(_throughFd, offset, segments);
+        }
+
+        // There is no /proc.
+        int error = Write(_fd, offset, segments);
+        return error != 0 ? error : Flush();
+    }
+
+    private static int Write(int file, long offset, ReadOnlySpan<IoSegment> segments)
     {
         IoVec* vec = stackalloc IoVec[MaxSegments];
         while (!segments.IsEmpty)
@@ -137,7 +158,7 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
                 total += segments[i].Length;
             }
 
-            int error = WriteAll(vec, count, offset, total);
+            int error = WriteAll(file, vec, count, offset, total);
             if (error != 0)
             {
                 return error;
@@ -181,19 +202,21 @@ public sealed unsafe partial class FileVdevIo : IVdevIo
     /// <inheritdoc/>
     public void Dispose()
     {
-        int fd = Interlocked.Exchange(ref _fd, -1);
-        if (fd >= 0)
+        foreach (int fd in (ReadOnlySpan<int>)[Interlocked.Exchange(ref _throughFd, -1), Interlocked.Exchange(ref _fd, -1)])
         {
-            _ = close(fd);
+            if (fd >= 0)
+            {
+                _ = close(fd);
+            }
         }
     }
 
-    private int WriteAll(IoVec* vec, int count, long offset, long left)
+    private static int WriteAll(int file, IoVec* vec, int count, long offset, long left)
     {
         while (left > 0)
         {
             Kthread.AboutToBlock();
-            nint n = pwritev(_fd, vec, count, offset);
+            nint n = pwritev(file, vec, count, offset);
             if (n < 0)
             {
                 int e = Marshal.GetLastPInvokeError();

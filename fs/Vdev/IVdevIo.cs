@@ -29,6 +29,10 @@ public unsafe interface IVdevIo : IDisposable
     /// <summary>Writes segments one after the other from <paramref name="offset"/>.</summary>
     int Write(long offset, ReadOnlySpan<IoSegment> segments);
 
+    /// <summary>Writes segments as <see cref="Write"/> does; they are on stable storage afterwards. It says nothing about what was written
+    /// before, and does not wait for it.</summary>
+    int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments);
+
     /// <summary>Everything written before is on stable storage afterwards.</summary>
     int Flush();
 

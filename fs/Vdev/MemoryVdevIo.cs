@@ -160,6 +160,9 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
     }
 
     /// <inheritdoc/>
+    public int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments);
+
+    /// <inheritdoc/>
     public int Flush() => 0;
 
     /// <inheritdoc/>

@@ -19,6 +19,9 @@ internal sealed unsafe class MissingVdevIo(long size, string path) : IVdevIo
     public int Write(long offset, ReadOnlySpan<IoSegment> segments) => Errno.ENXIO;
 
     /// <inheritdoc/>
+    public int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments) => Errno.ENXIO;
+
+    /// <inheritdoc/>
     public int Flush() => Errno.ENXIO;
 
     /// <inheritdoc/>

@@ -41,13 +41,19 @@ internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspensio
     }
 
     /// <inheritdoc/>
-    public int Write(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, mayFail);
+    public int Write(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, mayFail, through: false);
+
+    /// <inheritdoc/>
+    public int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, mayFail, through: true);
 
     /// <inheritdoc/>
     public int Flush() => Flush(mayFail);
 
     /// <summary>Writes, and never suspends the pool: whoever writes can do without. 0 or an errno.</summary>
-    internal int TryWrite(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, canFail: true);
+    /// <param name="offset">Where to.</param>
+    /// <param name="segments">What.</param>
+    /// <param name="through">It is on stable storage afterwards.</param>
+    internal int TryWrite(long offset, ReadOnlySpan<IoSegment> segments, bool through = false) => Write(offset, segments, canFail: true, through);
 
     /// <summary>Flushes, and never suspends the pool. 0 or an errno.</summary>
     internal int TryFlush() => Flush(canFail: true);
@@ -61,7 +67,7 @@ internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspensio
     /// <inheritdoc/>
     public void Dispose() => device.Dispose();
 
-    private int Write(long offset, ReadOnlySpan<IoSegment> segments, bool canFail)
+    private int Write(long offset, ReadOnlySpan<IoSegment> segments, bool canFail, bool through)
     {
         long length = 0;
         foreach (IoSegment s in segments)
@@ -73,7 +79,7 @@ internal sealed unsafe class PoolVdevIo(IVdevIo device, PoolSuspension suspensio
         while (true)
         {
             IoWait? io = Watch.Begin(IoKind.Write, offset, length);
-            int error = device.Write(offset, segments);
+            int error = through ? device.WriteThrough(offset, segments) : device.Write(offset, segments);
             IoWatch.End(io);
             if (error == 0)
             {

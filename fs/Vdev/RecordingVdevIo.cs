@@ -60,6 +60,25 @@ public sealed unsafe class RecordingVdevIo : IVdevIo
     }
 
     /// <inheritdoc/>
+    public int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments)
+    {
+        int error = Write(offset, segments);
+        int length = 0;
+        foreach (IoSegment s in segments)
+        {
+            length += s.Length;
+        }
+
+        Kthread.Yield();
+        if (error == 0 && length > 0)
+        {
+            _log.Add(new DiskWrite(_number, offset, null, length));
+        }
+
+        return error;
+    }
+
+    /// <inheritdoc/>
     public int Flush()
     {
         // It covers what was written before it began, and nothing that is written meanwhile.

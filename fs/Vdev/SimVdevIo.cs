@@ -209,7 +209,12 @@ public sealed unsafe class SimVdevIo : IVdevIo
     }
 
     /// <inheritdoc/>
-    public int Write(long offset, ReadOnlySpan<IoSegment> segments)
+    public int Write(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, through: false);
+
+    /// <inheritdoc/>
+    public int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments) => Write(offset, segments, through: true);
+
+    private int Write(long offset, ReadOnlySpan<IoSegment> segments, bool through)
     {
         Delay();
         BeforeChange?.Invoke(this);
@@ -247,7 +252,17 @@ public sealed unsafe class SimVdevIo : IVdevIo
 
             _pending.Add(new Pending(offset, data));
             Apply(_current, offset, data);
-            return PowerGoes() ? Errno.EIO : 0;
+            if (PowerGoes())
+            {
+                return Errno.EIO;
+            }
+
+            if (through && !LiesAboutFlush)
+            {
+                MakeDurable(offset, data);
+            }
+
+            return 0;
         }
     }
 
@@ -302,6 +317,23 @@ public sealed unsafe class SimVdevIo : IVdevIo
             ReadOnlySpan<IoSegment> one = [new IoSegment((nint)p, data.Length)];
             _ = disk.Write(offset, one);
         }
+    }
+
+    /// <summary>The last write is not at risk any more, and what was there before can't come back over it.</summary>
+    private void MakeDurable(long offset, byte[] data)
+    {
+        _pending.RemoveAt(_pending.Count - 1);
+        foreach (Pending p in _pending)
+        {
+            long from = Math.Max(offset, p.Offset);
+            long to = Math.Min(offset + data.Length, p.Offset + p.Data.Length);
+            if (from < to)
+            {
+                data.AsSpan((int)(from - offset), (int)(to - from)).CopyTo(p.Data.AsSpan((int)(from - p.Offset)));
+            }
+        }
+
+        Apply(_durable, offset, data);
     }
 
     private void Delay()

@@ -106,21 +106,19 @@ public sealed unsafe class Vdev
     internal int FlushLog() => Guard?.TryFlush() ?? Io.Flush();
 
     /// <summary>Writes segments from a DVA offset. 0 or an errno.</summary>
-    public int Write(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
-    {
-        CheckRange(dvaOffset, segments);
-        return Door.Write((long)(dvaOffset + DataStart), segments);
-    }
+    public int Write(ulong dvaOffset, ReadOnlySpan<IoSegment> segments) => Door.Write(Place(dvaOffset, segments), segments);
 
     /// <summary>As <see cref="Write"/>, a block of the intent log: a failure does not suspend the pool.</summary>
-    internal int WriteLog(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
+    /// <param name="dvaOffset">Where to.</param>
+    /// <param name="segments">What.</param>
+    /// <param name="through">It is on stable storage afterwards.</param>
+    internal int WriteLog(ulong dvaOffset, ReadOnlySpan<IoSegment> segments, bool through)
     {
-        CheckRange(dvaOffset, segments);
-        long at = (long)(dvaOffset + DataStart);
-        return Guard?.TryWrite(at, segments) ?? Io.Write(at, segments);
+        long at = Place(dvaOffset, segments);
+        return Guard is { } guard ? guard.TryWrite(at, segments, through) : through ? Io.WriteThrough(at, segments) : Io.Write(at, segments);
     }
 
-    private void CheckRange(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
+    private long Place(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)
     {
         ulong total = 0;
         foreach (IoSegment s in segments)
@@ -132,5 +130,7 @@ public sealed unsafe class Vdev
         {
             throw new InvalidOperationException($"write of {total} bytes at {dvaOffset:x} leaves vdev {Id} of {Asize} bytes");
         }
+
+        return (long)(dvaOffset + DataStart);
     }
 }

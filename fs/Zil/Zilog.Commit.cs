@@ -4,7 +4,7 @@ using ZfsLite.Txn;
 
 namespace ZfsLite.Fs;
 
-/// <summary>Writing the log: zil_commit.</summary>
+/// <summary>Writing the log.</summary>
 internal sealed unsafe partial class Zilog
 {
     /// <summary>With more data than this in one commit the txg is written: it does so with all processors, and in large pieces.</summary>
@@ -16,20 +16,8 @@ internal sealed unsafe partial class Zilog
     /// <summary>So many blocks of log are enough: then a txg is written.</summary>
     private const int BlocksMax = 8192;
 
-    private const long GatherNsMax = 200_000;
-
-    private static readonly IdleWait s_gather = new("other commits to share a write of the intent log");
-
-    private readonly Kcondvar _gathered = new("zl_cv_gather");
-    private long _expected;
-    private long _writeNs;
-    private bool _gathering;
-    private long _requested;
-    private long _completed;
-    private bool _writing;
     private bool _broken;
     private long _faultsSeen;
-    private int _batchError;
     private byte* _buffer;
     private int _used;
     private int _records;
@@ -37,73 +25,6 @@ internal sealed unsafe partial class Zilog
     private ulong _syncTxg;
     private int _lastTotal;
     private ulong _touchedVdevs;
-
-    /// <summary>
-    /// What was done to the object before the call, and all changes of names, are on stable storage afterwards. Not inside a
-    /// transaction, not under a lock of the ZPL. 0 or EIO.
-    /// </summary>
-    internal int Commit(ulong obj)
-    {
-        _lock.Enter();
-        _stats.Commits++;
-        PromoteLocked(obj);
-        long request = ++_requested;
-        if (_gathering && _requested - _completed >= _expected)
-        {
-            _gathered.Signal();
-        }
-
-        while (_completed < request)
-        {
-            if (_writing)
-            {
-                _done.Wait(_lock, _commitWait);
-                continue;
-            }
-
-            _writing = true;
-            _commitWait.Writer = Kthread.Current;
-            Gather();
-            long before = _completed;
-            long started = Kclock.NowNs;
-            long upTo = _requested;
-            Itx* batch = TakeBatch(out ulong mustSync);
-            _lock.Exit();
-            int error = WriteBatch(batch, mustSync);
-            _lock.Enter();
-            _batchError = error;
-            _completed = upTo;
-            _expected = (upTo - before) + (_requested - upTo);
-            _writeNs = Kclock.NowNs - started;
-            _writing = false;
-            _commitWait.Writer = null;
-            _done.Broadcast();
-        }
-
-        int result = _batchError;
-        _lock.Exit();
-        return _spa.HasFailed ? Errno.EIO : result;
-    }
-
-    /// <summary>
-    /// As many as were here during the last write will probably come again: they are waited for, at most half as long as that write took.
-    /// Lock held.
-    /// </summary>
-    private void Gather()
-    {
-        if (_requested - _completed >= _expected)
-        {
-            return;
-        }
-
-        long deadline = Kclock.NowNs + Math.Min(_writeNs / 2, GatherNsMax);
-        _gathering = true;
-        while (_requested - _completed < _expected && _gathered.WaitUntil(_lock, deadline, s_gather))
-        {
-        }
-
-        _gathering = false;
-    }
 
     /// <summary>The records to be written, oldest txg first; and the last txg that has to be waited for. Lock held.</summary>
     private Itx* TakeBatch(out ulong mustSync)
@@ -191,7 +112,7 @@ internal sealed unsafe partial class Zilog
         _recordsTxg = 0;
         _touchedVdevs = 0;
         _lastTotal = (int)copied;
-        bool whole = AppendAll(batch, copied) && (_records == 0 || WriteBlock(Predict()));
+        bool whole = AppendAll(batch, copied) && (_records == 0 || WriteBlock(Predict(), last: true));
         ZioBuf.Free(_buffer, ZilBlock.MaxSize, _buffers, pooled);
         _buffer = null;
         if (!whole || !FlushTouched())
@@ -489,7 +410,7 @@ internal sealed unsafe partial class Zilog
     }
 
     /// <summary>Writes the block that is full (or the last of the batch), and goes on to the next, of that size.</summary>
-    private bool WriteBlock(int nextSize)
+    private bool WriteBlock(int nextSize, bool last = false)
     {
         Lwb* lwb = _tail;
         Lwb* next = Allocate(nextSize, ZilBlock.NextOf(lwb->Bp.Checksum));
@@ -501,7 +422,11 @@ internal sealed unsafe partial class Zilog
         int size = ZilBlock.Seal(_buffer, _used, lwb->Bp, next->Bp);
         Vdev vdev = _spa.VdevOf(lwb->Bp.Dva0);
         Span<IoSegment> segment = [new IoSegment((nint)_buffer, size)];
-        int error = vdev.WriteLog(lwb->Bp.Dva0.Offset, segment);
+
+        // The last block is most often the only one. Written through, it does not wait for what a txg has written to that device.
+        ulong mask = 1UL << (int)(vdev.Id % 64);
+        bool through = last && (_touchedVdevs & mask) == 0;
+        int error = vdev.WriteLog(lwb->Bp.Dva0.Offset, segment, through);
         NoteFault(vdev, error, "a write to");
         _lock.Enter();
         lwb->MaxTxg = Math.Max(lwb->MaxTxg, _recordsTxg);
@@ -509,7 +434,7 @@ internal sealed unsafe partial class Zilog
         _stats.BlocksWritten++;
         _stats.BytesWritten += size;
         _lock.Exit();
-        _touchedVdevs |= 1UL << (int)(vdev.Id % 64);
+        _touchedVdevs |= through ? 0 : mask;
         _used = ZilBlock.ChainSize;
         _records = 0;
         _recordsTxg = 0;

@@ -18,8 +18,10 @@ namespace ZfsLite.Fs;
 /// <para>The chain. A block holds the pointer of the next one, which is allocated before it is written; so the last block is always one
 /// that was never written, and a commit needs one write and one flush. The first block hangs on the head in the object set's block, so
 /// the first commit after a mount waits for a txg. A block is freed by the sync thread (Sync), with the head moved in the same txg.</para>
-/// <para>Group commit. One committer at a time writes, for all who asked by then; who comes meanwhile waits, and the first of them to wake
-/// writes for all of them. There is no timer: the time of one write is what gathers the next.</para>
+/// <para>Group commit. One committer at a time writes, for all who asked by then. Who comes meanwhile leaves its request (an FSYNC of the
+/// kernel's, <see cref="FsyncWaiter"/>) or waits. A writer that may stay goes on while there are requests that were left; any other does its own
+/// write, and the first who came meanwhile goes on. So there is always somebody who writes for what was left. Those who were here
+/// during the last write are waited for, for half its time at most.</para>
 /// <para>Whatever can't be logged is synced. An operation without a record form, no memory for an itx (they take at most a sixteenth of the arena, and
 /// never wait for it), no space or an error for a log block, data of a file that has left memory, more data than it pays to write twice: then
 /// the commit waits for the txg, which is always right. After an error the chain is given up and a new one begun: a block that failed may be

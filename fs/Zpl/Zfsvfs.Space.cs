@@ -97,28 +97,27 @@ public sealed unsafe partial class Zfsvfs
         }
     }
 
-    /// <summary>Waits until everything about the object is on stable storage. EIO if the pool can't write.</summary>
-    public int Fsync(ulong obj)
+    /// <summary>Waits until everything about the object is on stable storage. EIO if the pool can't write; EINPROGRESS: the waiter is told.</summary>
+    public int Fsync(ulong obj, FsyncWaiter? waiter = null)
     {
         using FstransCookie mark = Fstrans.MarkEntry();
-        Znode? z = null;
         try
         {
-            int error = _cache.Get(obj, out z);
+            int error = _cache.Get(obj, out Znode? z);
             if (error != 0 || IsReadOnly)
             {
+                Put(z);
                 return error;
             }
 
-            return CommitLog(z!);
+            // Whoever writes for others may be at it for long: not with a reference to the file.
+            bool needed = NeedsCommit(z!);
+            Put(z);
+            return needed ? _log!.Commit(obj, waiter) : SuspendedError();
         }
         catch (ZfsException e)
         {
             return ErrnoOf(e);
-        }
-        finally
-        {
-            Put(z);
         }
     }
 
@@ -164,12 +163,14 @@ public sealed unsafe partial class Zfsvfs
     }
 
     /// <summary>What was done to a file is on stable storage afterwards.</summary>
-    private int CommitLog(Znode z)
+    private int CommitLog(Znode z) => NeedsCommit(z) ? _log!.Commit(z.Object) : SuspendedError();
+
+    private bool NeedsCommit(Znode z)
     {
         z.Lock.Enter();
         ulong txg = z.LastTxg;
         z.Lock.Exit();
-        return txg <= _txg.SyncedTxg || _log!.Mode == SyncMode.Disabled ? SuspendedError() : _log.Commit(z.Object);
+        return txg > _txg.SyncedTxg && _log!.Mode != SyncMode.Disabled;
     }
 
     /// <summary>With sync=always every change ends here.</summary>

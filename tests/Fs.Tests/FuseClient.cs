@@ -36,10 +36,11 @@ internal sealed class FuseClient : IDisposable
     /// <summary>As the other, for a file system that needs the arena.</summary>
     /// <param name="make">Makes it.</param>
     /// <param name="end">Ends it, when the session has ended.</param>
-    internal FuseClient(Func<IFuseFileSystem> make, Action end)
+    /// <param name="options">How the session uses memory and threads.</param>
+    internal FuseClient(Func<IFuseFileSystem> make, Action end, FuseSessionOptions? options = null)
     {
         _end = end;
-        var options = new FuseSessionOptions { MaxWrite = 256 << 10, MaxWorkers = 4, BufferBytesMax = 4 << 20, Log = _log };
+        options ??= new FuseSessionOptions { MaxWrite = 256 << 10, MaxWorkers = 4, BufferBytesMax = 4 << 20, Log = _log };
         Session = new FuseSession(Transport, new FuseDispatcher(make(), _log, options.WritebackCache), options);
         Session.Start();
         InitReply = Call(FuseOpcode.Init, 0, InitBody(7, 45, AllFlags, 0x5fd));

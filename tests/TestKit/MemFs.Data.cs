@@ -77,7 +77,7 @@ public sealed unsafe partial class MemFs
     }
 
     /// <inheritdoc/>
-    public int Fsync(ulong obj)
+    public int Fsync(ulong obj, FsyncWaiter? waiter = null)
     {
         Katomic.Increment(ref Syncs);
         return 0;

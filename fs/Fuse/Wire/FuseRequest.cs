@@ -7,9 +7,9 @@ namespace ZfsLite.Fs;
 /// 80 bytes (header and write_in) into the head, the rest into the payload buffers, so the data of a WRITE lies in whole,
 /// page-aligned, record-sized buffers. A message of any other kind is made contiguous afterwards (<see cref="Message"/>):
 /// its tail of at most some hundred bytes is copied behind the first 80. The end of the head holds the reply header, the
-/// reply's fixed part and the iovecs. Owned by one worker at a time.
+/// reply's fixed part and the iovecs. Owned by one worker at a time, or by the intent log (an FSYNC that waits for a write of it).
 /// </summary>
-public sealed unsafe class FuseRequest
+public sealed unsafe class FuseRequest : FsyncWaiter
 {
     /// <summary>Bytes of the head.</summary>
     public const int HeadBytes = 8192;
@@ -80,6 +80,15 @@ public sealed unsafe class FuseRequest
     /// <summary>What the request counts for in the budget of parked requests.</summary>
     internal long ParkedBytes;
 
+    /// <summary>The worker that handles it.</summary>
+    internal FuseSession.Worker? Worker;
+
+    /// <summary>It has left its worker, and is not answered yet.</summary>
+    internal bool IsDetached;
+
+    /// <summary>When it began to be handled.</summary>
+    internal long StartNs;
+
     internal byte* Head
     {
         get => _head;
@@ -146,6 +155,24 @@ public sealed unsafe class FuseRequest
 
     /// <summary>The request's kind has no reply.</summary>
     public void NoReply() => _replied = true;
+
+    /// <inheritdoc/>
+    protected internal override bool TryLeave() => _session.TryDetach(this);
+
+    /// <inheritdoc/>
+    protected internal override void Done(int error)
+    {
+        if (error == 0)
+        {
+            ReplyEmpty();
+        }
+        else
+        {
+            ReplyError(error);
+        }
+
+        _session.EndDetached(this);
+    }
 
     internal void AddBuffer(byte* buffer) => _buffers[_bufferCount++] = buffer;
 

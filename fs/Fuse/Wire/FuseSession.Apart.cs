@@ -15,6 +15,7 @@ public sealed unsafe partial class FuseSession
     private static readonly IdleWait s_apart = new("request that needs pages");
 
     private readonly byte[] _apart = new byte[ApartMax * FuseRequest.SplitBytes];
+    private readonly Kcondvar _apartWork = new("fuse_session apart");
     private readonly Worker _apartWorker = new();
     private int _apartHead;
     private int _apartCount;
@@ -46,7 +47,7 @@ public sealed unsafe partial class FuseSession
                 _apartWorker.Thread = Kthread.Start("fuse/apart", WorkApart);
             }
 
-            _changed.Broadcast();
+            _apartWork.Signal();
         }
 
         _mutex.Exit();
@@ -62,14 +63,14 @@ public sealed unsafe partial class FuseSession
     private void WorkApart()
     {
         Kthread.Current.Flags |= Fstrans.WorkerFlags;
-        FuseRequest request = NewRequest();
+        FuseRequest request = NewRequest(KmFlags.Sleep)!;
         request.IsApart = true;
         _mutex.Enter();
         while (true)
         {
-            while (_apartCount == 0 && _live > 1)
+            while (_apartCount == 0 && Katomic.Load(ref _live) > 1)
             {
-                _changed.Wait(_mutex, s_apart);
+                _apartWork.Wait(_mutex, s_apart);
             }
 
             if (_apartCount == 0)

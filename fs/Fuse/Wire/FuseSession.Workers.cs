@@ -26,7 +26,7 @@ public sealed unsafe partial class FuseSession
         _transport.EnterWorker();
         try
         {
-            worker.Request = NewRequest();
+            worker.Request = NewRequest(KmFlags.Sleep)!;
             Fill(worker.Request);
             TakeTurn(worker, expected: true);
             while (Serve(worker))
@@ -46,6 +46,7 @@ public sealed unsafe partial class FuseSession
             _mutex.Enter();
             Katomic.Decrement(ref _live);
             _changed.Broadcast();
+            _apartWork.Signal();
             _mutex.Exit();
         }
     }

@@ -17,7 +17,8 @@ namespace ZfsLite.Fs;
 /// follower left another worker is started, up to MaxWorkers, so that a new request always finds a reader. A request that may wait
 /// for a transaction group (a write, a create, an fsync) needs one of MaxWorkers - 2 places; with none free it is parked,
 /// with the buffers its message lies in, on a FIFO, the worker goes on reading with another request, and whoever gives its
-/// place back runs the parked one. So writers held back by the throttle never keep readers out.</para>
+/// place back runs the parked one. So writers held back by the throttle never keep readers out. An FSYNC that another thread's write
+/// of the intent log will serve leaves its worker (<see cref="TryDetach"/>) and is answered by who wrote.</para>
 /// <para>Bounds. Workers and parked requests together hold at most BufferBytesMax of the arena (parked ones what all workers
 /// leave, but always one); past that a worker waits until a parked request is done, and in the worst case all reading waits
 /// for the throttle. A small write is parked in its 8 KiB head alone.</para>
@@ -46,10 +47,13 @@ public sealed unsafe partial class FuseSession
     private readonly FuseSessionOptions _options;
     private readonly Kmutex _mutex = new("fuse_session");
     private readonly Kcondvar _changed = new("fuse_session");
+    private readonly Kcondvar _room = new("fuse_session room");
+    private int _waitsForRoom;
     private readonly Kmutex _traceMutex = new("fuse_trace");
     private readonly KmemCache _headCache;
     private readonly KmemCache _recordCache;
     private readonly List<Worker> _workers = [];
+    private readonly Stat[] _detachedStats = new Stat[StatSlots];
     private readonly FuseTurns _turns = new(Kthread.CpuCount);
     private readonly int _placesMax;
     private readonly long _parkedBytesMax;
@@ -57,6 +61,7 @@ public sealed unsafe partial class FuseSession
     private FuseRequest? _parkedTail;
     private FuseRequest? _free;
     private int _parkedCount;
+    private int _detached;
     private int _places;
     private int _live;
     private int _reading;
@@ -102,8 +107,8 @@ public sealed unsafe partial class FuseSession
     /// <summary>True once the kernel's INIT was answered.</summary>
     public bool IsInitialised => _initialised;
 
-    /// <summary>True when all workers have ended.</summary>
-    public bool HasEnded => _started && Katomic.Load(ref _live) == 0;
+    /// <summary>True when all workers have ended and every request is answered.</summary>
+    public bool HasEnded => _started && Katomic.Load(ref _live) == 0 && Katomic.Load(ref _detached) == 0;
 
     /// <summary>Starts the first worker.</summary>
     public void Start()
@@ -195,19 +200,15 @@ public sealed unsafe partial class FuseSession
         var list = new List<FuseOpStats>();
         for (int op = 0; op < StatSlots; op++)
         {
-            long count = 0, errors = 0, total = 0, max = 0;
+            Stat sum = _detachedStats[op];
             foreach (Worker w in workers)
             {
-                ref Stat s = ref w.Stats[op];
-                count += s.Count;
-                errors += s.Errors;
-                total += s.TotalNs;
-                max = Math.Max(max, s.MaxNs);
+                sum.Add(w.Stats[op]);
             }
 
-            if (count > 0)
+            if (sum.Count > 0)
             {
-                list.Add(new FuseOpStats((FuseOpcode)op, count, errors, total, max));
+                list.Add(new FuseOpStats((FuseOpcode)op, sum.Count, sum.Errors, sum.TotalNs, sum.MaxNs));
             }
         }
 
@@ -367,27 +368,33 @@ public sealed unsafe partial class FuseSession
         request.ReplyFixed(sizeof(FuseInitOut));
     }
 
-    private void Run(Worker worker, FuseRequest request)
+    /// <summary>False: the request has left.</summary>
+    private bool Run(Worker worker, FuseRequest request)
     {
-        long start = Kclock.NowNs;
-        _handler.Handle(request);
-        long ns = Kclock.NowNs - start;
-        uint op = (uint)request.Opcode;
-        ref Stat stat = ref worker.Stats[op < StatSlots ? op : 0];
-        stat.Count++;
-        stat.TotalNs += ns;
-        stat.MaxNs = Math.Max(stat.MaxNs, ns);
-        if (request.ReplyErrno != 0)
+        request.Worker = worker;
+        request.StartNs = Kclock.NowNs;
+        if (!_handler.Handle(request))
         {
-            stat.Errors++;
+            return false;
         }
 
+        worker.Stats[SlotOf(request)].Add(Measure(request));
+        return true;
+    }
+
+    private static int SlotOf(FuseRequest request) => (uint)request.Opcode < StatSlots ? (int)request.Opcode : 0;
+
+    private Stat Measure(FuseRequest request)
+    {
+        long ns = Kclock.NowNs - request.StartNs;
         if (_options.Trace is { } trace)
         {
             _traceMutex.Enter();
             trace.WriteLine($"{request.Header->Unique} {request.Opcode} node {request.Header->NodeId} pid {request.Header->Pid} len {request.Length} -> {(request.ReplyErrno == 0 ? "ok" : "errno " + request.ReplyErrno)} {ns / 1000} us");
             _traceMutex.Exit();
         }
+
+        return new Stat { Count = 1, Errors = request.ReplyErrno != 0 ? 1 : 0, TotalNs = ns, MaxNs = ns };
     }
 
     /// <summary>Runs a request that may wait, and then parked ones; or parks it.</summary>
@@ -416,110 +423,22 @@ public sealed unsafe partial class FuseSession
 
             Unlink(null, parked);
             _mutex.Exit();
-            Run(worker, parked);
-            Release(parked);
+            if (Run(worker, parked))
+            {
+                Release(parked);
+            }
         }
     }
 
-    /// <summary>Parks the request and gives the worker another. Entered with the mutex held, leaves without.</summary>
-    private void Park(Worker worker, FuseRequest request)
+    /// <summary>A request with a head and no buffers. Null only with KM_NOSLEEP.</summary>
+    private FuseRequest? NewRequest(KmFlags flags)
     {
-        int keep = request.Compact();
-        if (_parkedTail is null)
+        byte* head = _headCache.Alloc(flags);
+        if (head is null)
         {
-            _parkedHead = request;
-        }
-        else
-        {
-            _parkedTail.Next = request;
+            return null;
         }
 
-        var surplus = default(SurplusBuffers);
-        while (request.BufferCount > keep)
-        {
-            surplus.Add(request.TakeBuffer());
-        }
-
-        _parkedTail = request;
-        request.Next = null;
-        _parkedCount++;
-        ParkedTotal++;
-        long needed = FuseRequest.HeadBytes + ((long)keep * FuseSessionOptions.RecordBytes);
-        request.ParkedBytes = needed;
-        worker.Request = null;
-        while (_parkedBytes > 0 && _parkedBytes + needed > _parkedBytesMax)
-        {
-            _changed.Wait(_mutex);
-        }
-
-        _parkedBytes += needed;
-        _mutex.Exit();
-        FuseRequest next = NewRequest();
-        worker.Request = next;
-        while (surplus.Count > 0)
-        {
-            next.AddBuffer(surplus.Take());
-        }
-
-        Fill(next);
-    }
-
-    private void Unlink(FuseRequest? previous, FuseRequest request)
-    {
-        if (previous is null)
-        {
-            _parkedHead = request.Next;
-        }
-        else
-        {
-            previous.Next = request.Next;
-        }
-
-        if (ReferenceEquals(_parkedTail, request))
-        {
-            _parkedTail = previous;
-        }
-
-        request.Next = null;
-        _parkedCount--;
-        _changed.Broadcast();
-    }
-
-    private void Interrupt(Worker worker, FuseRequest request)
-    {
-        request.NoReply();
-        worker.Stats[(int)FuseOpcode.Interrupt].Count++;
-        if (request.MessageLength < 48)
-        {
-            return;
-        }
-
-        ulong unique = ((FuseInterruptIn*)(request.Message + 40))->Unique;
-        _mutex.Enter();
-        FuseRequest? previous = null;
-        FuseRequest? parked = _parkedHead;
-        while (parked is not null && parked.Header->Unique != unique)
-        {
-            previous = parked;
-            parked = parked.Next;
-        }
-
-        if (parked is not null)
-        {
-            Unlink(previous, parked);
-        }
-
-        _mutex.Exit();
-        if (parked is not null)
-        {
-            parked.ReplyError(Errno.EINTR);
-            Release(parked);
-        }
-    }
-
-    /// <summary>A request with a head and no buffers.</summary>
-    private FuseRequest NewRequest()
-    {
         _mutex.Enter();
         FuseRequest? request = _free;
         if (request is not null)
@@ -530,7 +449,7 @@ public sealed unsafe partial class FuseSession
 
         _mutex.Exit();
         request ??= new FuseRequest(this, _options.MaxWrite / FuseSessionOptions.RecordBytes);
-        request.Head = _headCache.Alloc(KmFlags.Sleep);
+        request.Head = head;
         Katomic.Add(ref _bytes, FuseRequest.HeadBytes);
         return request;
     }
@@ -558,25 +477,41 @@ public sealed unsafe partial class FuseSession
         request.Head = null;
         Katomic.Add(ref _bytes, -FuseRequest.HeadBytes);
         _mutex.Enter();
-        _parkedBytes -= request.ParkedBytes;
-        request.ParkedBytes = 0;
+        DischargeLocked(request);
+        if (request.IsDetached)
+        {
+            request.IsDetached = false;
+            _detached--;
+            if (HasEnded)
+            {
+                _changed.Broadcast();
+            }
+        }
+
         request.Next = _free;
         _free = request;
-        _changed.Broadcast();
         _mutex.Exit();
     }
 
     private const int Econnaborted = 103;
 
-    private struct Stat
+    internal struct Stat
     {
         internal long Count;
         internal long Errors;
         internal long TotalNs;
         internal long MaxNs;
+
+        internal void Add(in Stat other)
+        {
+            Count += other.Count;
+            Errors += other.Errors;
+            TotalNs += other.TotalNs;
+            MaxNs = Math.Max(MaxNs, other.MaxNs);
+        }
     }
 
-    private sealed class Worker
+    internal sealed class Worker
     {
         internal readonly Stat[] Stats = new Stat[StatSlots];
         internal FuseRequest? Request;
@@ -584,17 +519,5 @@ public sealed unsafe partial class FuseSession
         internal bool HasTurn;
         internal bool Handling;
         internal int InARow;
-    }
-
-    /// <summary>Buffers on their way from one request to another.</summary>
-    private struct SurplusBuffers
-    {
-        private fixed ulong _buffers[8];
-
-        internal int Count;
-
-        internal void Add(byte* buffer) => _buffers[Count++] = (ulong)buffer;
-
-        internal byte* Take() => (byte*)_buffers[--Count];
     }
 }

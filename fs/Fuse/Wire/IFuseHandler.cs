@@ -15,5 +15,6 @@ public interface IFuseHandler
     bool NeedsPages(FuseRequest request);
 
     /// <summary>Handles one request and replies to it, unless its kind has no reply. Never throws.</summary>
-    void Handle(FuseRequest request);
+    /// <returns>False: the request has left (<see cref="FuseRequest.TryLeave"/>); it is not the caller's any more, and may have been answered.</returns>
+    bool Handle(FuseRequest request);
 }

@@ -30,6 +30,23 @@ public sealed unsafe class CrashImagesTests
     }
 
     [Fact]
+    public void WhatIsWrittenThroughStaysAndSaysNothingOfTheRest()
+    {
+        var log = new DiskLog();
+        RecordingVdevIo disk = log.Record(new MemoryVdevIo(1 << 20));
+        Write(disk, 0, 1, 3 * Sector);
+        WriteThrough(disk, Sector, 2, Sector);
+        var images = new CrashImages(log);
+        Assert.True(images.Advance() && images.Advance());
+        Assert.Equal([1, 2, 1], images.Places.Select(static p => p.Versions.Count));
+        Assert.True(images.Advance());
+        Assert.Equal([0L, 2L], images.Places.Select(static p => p.Sector));
+        Assert.Equal([0, 2, 0], Make(images, [0, 0]));
+        Assert.Equal([1, 2, 1], Make(images, [1, 1]));
+        Assert.False(images.Advance());
+    }
+
+    [Fact]
     public void WhatWasFlushedStaysAndTheRestIsThereSectorBySector()
     {
         var start = new MemoryVdevIo(1 << 20);
@@ -97,6 +114,17 @@ public sealed unsafe class CrashImagesTests
     {
         MemoryVdevIo disk = images.Make(versions)[0];
         return [At(disk, 0), At(disk, Sector), At(disk, 2 * Sector)];
+    }
+
+    private static void WriteThrough(IVdevIo disk, long offset, byte value, int length)
+    {
+        var data = new byte[length];
+        Array.Fill(data, value);
+        fixed (byte* p = data)
+        {
+            ReadOnlySpan<IoSegment> one = [new IoSegment((nint)p, length)];
+            Assert.Equal(0, disk.WriteThrough(offset, one));
+        }
     }
 
     private static void Write(IVdevIo disk, long offset, byte value, int length)

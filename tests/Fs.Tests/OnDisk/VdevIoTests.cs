@@ -47,6 +47,65 @@ public sealed unsafe class VdevIoTests
     }
 
     [Fact]
+    public void What_is_written_through_a_file_is_there_for_all()
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"zfslite-vdevio3-{Environment.ProcessId}");
+        File.WriteAllBytes(path, new byte[1 << 20]);
+        try
+        {
+            using FileVdevIo io = FileVdevIo.Open(path, readOnly: false);
+            byte[] a = [1, 2, 3], b = [4, 5];
+            var back = new byte[5];
+            fixed (byte* p = a, q = b, r = back)
+            {
+                ReadOnlySpan<IoSegment> two = [new IoSegment((nint)p, 3), new IoSegment((nint)q, 2)];
+                Assert.Equal(0, io.WriteThrough(4094, two));
+                Assert.Equal(0, io.Read(4094, r, 5));
+            }
+
+            Assert.Equal([1, 2, 3, 4, 5], back);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void A_simulated_disk_keeps_what_is_written_through_and_nothing_else()
+    {
+        var io = new SimVdevIo(1 << 20, 1);
+        byte[] ones = new byte[2048], twos = new byte[512];
+        Array.Fill(ones, (byte)1);
+        Array.Fill(twos, (byte)2);
+        fixed (byte* p = ones, q = twos)
+        {
+            ReadOnlySpan<IoSegment> first = [new IoSegment((nint)p, 2048)];
+            ReadOnlySpan<IoSegment> second = [new IoSegment((nint)q, 512)];
+            Assert.Equal(0, io.Write(0, first));
+            Assert.Equal(0, io.WriteThrough(512, second));
+        }
+
+        Assert.Equal(1, io.PendingWrites);
+        var seen = new HashSet<string>();
+        for (ulong seed = 1; seed <= 40; seed++)
+        {
+            MemoryVdevIo image = io.CrashImage(seed);
+            var back = new byte[2048];
+            fixed (byte* r = back)
+            {
+                Assert.Equal(0, image.Read(0, r, 2048));
+            }
+
+            Assert.All(back[512..1024], static b => Assert.Equal(2, b));
+            seen.Add($"{back[0]}{back[1024]}{back[1536]}");
+        }
+
+        Assert.Contains("000", seen);
+        Assert.Contains("111", seen);
+    }
+
+    [Fact]
     public void A_file_takes_more_segments_than_one_system_call()
     {
         string path = Path.Combine(Path.GetTempPath(), $"zfslite-vdevio2-{Environment.ProcessId}");

@@ -26,6 +26,8 @@ internal sealed unsafe class FaultyVdevIo(IVdevIo device, string file) : IVdevIo
 
     public int Write(long offset, ReadOnlySpan<IoSegment> segments) => Fails() ? Errno.EIO : device.Write(offset, segments);
 
+    public int WriteThrough(long offset, ReadOnlySpan<IoSegment> segments) => Fails() ? Errno.EIO : device.WriteThrough(offset, segments);
+
     public int Flush() => Fails() ? Errno.EIO : device.Flush();
 
     public void Renew() => device.Renew();
