@@ -77,14 +77,17 @@ internal sealed class CliMount : IDisposable
         Ok("check", Image);
     }
 
-    /// <summary>zdb -bcc, where it is installed.</summary>
-    internal void ZdbIsContent(string pool)
+    /// <summary>zdb -bcc, where it is installed. What it says; null: it is not.</summary>
+    internal string? ZdbIsContent(string pool)
     {
-        if (ZfsFuseTools.Missing is null)
+        if (ZfsFuseTools.Missing is not null)
         {
-            (int code, string output) = ZfsFuseTools.ZdbCheck(PoolDir, pool);
-            Assert.True(code == 0 && output.Contains("No leaks", StringComparison.Ordinal), $"exit code {code}: {output}");
+            return null;
         }
+
+        (int code, string output) = ZfsFuseTools.ZdbCheck(PoolDir, pool);
+        Assert.True(code == 0 && output.Contains("No leaks", StringComparison.Ordinal), $"exit code {code}: {output}");
+        return output;
     }
 
     public void Dispose()
