@@ -29,9 +29,9 @@ internal static class BplistCheck
                 }
 
                 Blkptr bp = MemoryMarshal.Read<Blkptr>(block.AsSpan((int)(i % perBlock) * Blkptr.SizeOf));
-                if (bp.IsHole)
+                if (bp.IsHole || bp.Birth > ctx.Pool.Uberblock.Txg)
                 {
-                    ctx.Error(dataset, obj, $"{what} has a hole as entry {i}");
+                    ctx.Error(dataset, obj, $"{what} has a hole, or a block of the future, as entry {i}");
                     return null;
                 }
 

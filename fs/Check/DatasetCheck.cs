@@ -195,7 +195,7 @@ internal sealed class DatasetCheck
         {
             if (!ds.IsSnapshot)
             {
-                new ZilWalker(_ctx, ds.Name, ds.Object).Walk(head.ZilHeader);
+                new ZilWalker(_ctx, ds.Name).Walk(head.ZilHeader);
             }
 
             if (head.Type == ObjsetPhys.TypeZfs)

@@ -28,6 +28,8 @@ public sealed class OfflineZap
         _os.ReadDataBlock(_dn, 0, first);
         return BinaryPrimitives.ReadUInt64LittleEndian(first) switch
         {
+            ZapPhys.MicroMagic when HasOddNames(first, ZapPhys.MicroNormFlags) => throw Bad("normalises its names"),
+            ZapPhys.HeaderMagic when HasOddNames(first, ZapPhys.FatNormFlags) => throw Bad("normalises its names"),
             ZapPhys.MicroMagic => MicroEntries(first),
             ZapPhys.HeaderMagic => FatEntries(first),
             ulong magic => throw Bad($"is no ZAP (it begins with {magic:x})"),
@@ -47,6 +49,10 @@ public sealed class OfflineZap
 
         return null;
     }
+
+    /// <summary>Nothing but directories has names that are normalised.</summary>
+    private bool HasOddNames(byte[] header, int flagsAt) => _dn.Phys.Type != DmuOt.DirectoryContents
+        && (BinaryPrimitives.ReadUInt64LittleEndian(header.AsSpan(flagsAt)) & ~ZapPhys.NormToUpper) != 0;
 
     private ZfsException Bad(string what) => new(Errno.EIO, $"{_os.Name}: object {_dn.Object} {what}");
 

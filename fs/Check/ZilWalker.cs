@@ -1,6 +1,3 @@
-using System.Buffers.Binary;
-using System.Runtime.InteropServices;
-
 namespace ZfsLite.Fs;
 
 /// <summary>
@@ -9,22 +6,13 @@ namespace ZfsLite.Fs;
 /// </summary>
 internal sealed unsafe class ZilWalker
 {
-    private const int ChainSize = 184;
-    private const int NextOffset = 8;
-    private const int UsedOffset = 136;
-    private const int EckOffset = 144;
-    private const int WriteSize = 4096;
-    private const ulong TxWrite = 9;
-
     private readonly CheckContext _ctx;
     private readonly string _dataset;
-    private readonly ulong _objset;
 
-    internal ZilWalker(CheckContext ctx, string dataset, ulong objset)
+    internal ZilWalker(CheckContext ctx, string dataset)
     {
         _ctx = ctx;
         _dataset = dataset;
-        _objset = objset;
     }
 
     /// <summary>Blocks of the chain met.</summary>
@@ -32,91 +20,57 @@ internal sealed unsafe class ZilWalker
 
     internal void Walk(in ZilHeader header)
     {
-        Blkptr bp = header.Log;
-        byte[] block = new byte[ZioBuf.MaxSize];
-        for (long budget = _ctx.Pool.BlockBudget; !bp.IsHole && budget > 0; budget--)
+        if (header.Log.IsHole)
         {
-            ulong seq = bp.Checksum.W3;
-            bool claimed = header.ClaimTxg != 0;
-            if (claimed ? seq > header.ClaimBlockSeq : bp.Birth > _ctx.Pool.Uberblock.Txg)
-            {
-                return;
-            }
-
-            if (bp.Type != DmuOt.IntentLog || bp.Level != 0 || bp.LogicalSize > ZioBuf.MaxSize || bp.LogicalSize < WriteSize)
-            {
-                _ctx.Error(_dataset, 0, $"the intent log has a pointer that is none of its own: {bp}");
-                return;
-            }
-
-            Blocks++;
-            if (!_ctx.Refer(_dataset, 0, bp) || !Read(bp, block, out int used))
-            {
-                return;
-            }
-
-            Blkptr next = MemoryMarshal.Read<Blkptr>(block.AsSpan(NextOffset));
-            Checksum256 expected = new(bp.Checksum.W0, bp.Checksum.W1, _objset, seq + 1);
-            if (next.IsHole || !next.Checksum.Equals(expected))
-            {
-                return;
-            }
-
-            if (claimed)
-            {
-                ReferWrites(header, block, used);
-            }
-
-            bp = next;
+            return;
         }
-    }
 
-    /// <summary>Reads a chain block; false at the end of the chain (a block not written yet looks like any other bytes).</summary>
-    private bool Read(in Blkptr bp, byte[] block, out int used)
-    {
-        used = 0;
+        if (!ZilBlock.IsPointer(header.Log))
+        {
+            _ctx.Error(_dataset, 0, $"the intent log has a pointer that is none of its own: {header.Log}");
+            return;
+        }
+
+        byte[] block = new byte[ZilBlock.MaxSize];
         fixed (byte* p = block)
         {
-            if (bp.ChecksumType != ZioChecksumType.Zilog2 || ZioReader.ReadRaw(_ctx.Pool.Vdevs, bp.Dva0, p, bp.PhysicalSize) != 0)
+            try
             {
-                return false;
+                Walk(header, new ZilChain(_ctx.Pool.Vdevs, header.Log, p));
             }
-
-            ulong stated = BinaryPrimitives.ReadUInt64LittleEndian(block.AsSpan(UsedOffset));
-            if (stated < ChainSize || stated > (ulong)bp.LogicalSize)
+            catch (ZfsException e)
             {
-                return false;
+                _ctx.Error(_dataset, 0, e.Message);
             }
-
-            used = (int)stated;
-            int written = Math.Min(bp.LogicalSize, (used + WriteSize - 1) / WriteSize * WriteSize);
-            return ZioEck.Verify(ZioChecksumType.Zilog2, p, written, EckOffset, bp.Checksum);
         }
     }
 
-    private void ReferWrites(in ZilHeader header, byte[] block, int used)
+    private void Walk(in ZilHeader header, ZilChain chain)
     {
-        for (int at = ChainSize; at + 32 <= used;)
+        bool claimed = header.ClaimTxg != 0;
+        ulong lastRecord = (header.Flags & ZilHeader.FlagClaimRecordSeqValid) != 0 ? header.ClaimRecordSeq : ulong.MaxValue, last = 0;
+        var writes = new HashSet<(ulong, ulong)>();
+        while (!chain.IsBad && chain.MoveNext() && (claimed ? chain.BlockSeq <= header.ClaimBlockSeq : chain.Bp.Birth <= _ctx.Pool.Uberblock.Txg))
         {
-            ReadOnlySpan<byte> record = block.AsSpan(at, used - at);
-            ulong type = BinaryPrimitives.ReadUInt64LittleEndian(record) & ~(1UL << 63);
-            ulong length = BinaryPrimitives.ReadUInt64LittleEndian(record[8..]);
-            if (length < 32 || length % 8 != 0 || length > (ulong)record.Length)
+            Blocks++;
+            if (!_ctx.Refer(_dataset, 0, chain.Bp) || !chain.Read())
             {
-                _ctx.Error(_dataset, 0, $"the intent log has a record of {length} bytes");
-                return;
+                break;
             }
 
-            if (type == TxWrite && length == 192)
+            for (ZilRecord* r = claimed ? chain.NextRecord() : null; r is not null && r->Seq <= lastRecord; r = chain.NextRecord())
             {
-                Blkptr data = MemoryMarshal.Read<Blkptr>(record[64..]);
-                if (!data.IsHole && data.Birth >= header.ClaimTxg)
+                last = r->Seq;
+                if (ZilClaim.IsIndirect(r) && r->WriteBlock.Birth >= header.ClaimTxg && writes.Add((r->WriteBlock.Dva0.Word0, r->WriteBlock.Dva0.Word1)))
                 {
-                    _ = _ctx.Refer(_dataset, 0, data);
+                    _ = _ctx.Refer(_dataset, 0, r->WriteBlock);
                 }
             }
+        }
 
-            at += (int)length;
+        if (claimed && lastRecord != ulong.MaxValue && last < lastRecord)
+        {
+            _ctx.Error(_dataset, 0, $"the intent log ends at record {last}, and had {lastRecord} when the pool was imported");
         }
     }
 }

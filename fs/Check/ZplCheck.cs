@@ -14,6 +14,7 @@ internal sealed class ZplCheck
     private readonly OfflineDataset _ds;
     private readonly Dictionary<ulong, Node> _nodes = [];
     private readonly Dictionary<ulong, DmuOt> _others = [];
+    private readonly HashSet<ulong> _acls = [];
     private readonly SortedDictionary<ulong, ulong> _users = [];
     private readonly SortedDictionary<ulong, ulong> _groups = [];
     private OfflineZpl _zpl = null!;
@@ -51,7 +52,7 @@ internal sealed class ZplCheck
             Flags = zp.Flags,
         };
         _ctx.Result.Files++;
-        ulong used = DnodePhys.SizeOf + dn.Phys.UsedBytes;
+        ulong used = (dn.Phys.Flags & DnodePhys.FlagUserUsedAccounted) != 0 ? DnodePhys.SizeOf + dn.Phys.UsedBytes : 0;
         _users[zp.Uid] = _users.GetValueOrDefault(zp.Uid) + used;
         _groups[zp.Gid] = _groups.GetValueOrDefault(zp.Gid) + used;
         bool isDir = (zp.Mode & TypeMask) == TypeDir;
@@ -249,9 +250,9 @@ internal sealed class ZplCheck
             tell(_ds.Name, obj, $"parent {n.Parent} does not hold it");
         }
 
-        if (n.Acl != 0 && !_others.ContainsKey(n.Acl))
+        if (n.Acl != 0 && (_others.GetValueOrDefault(n.Acl) is not (DmuOt.Acl or DmuOt.OldAcl) || !_acls.Add(n.Acl)))
         {
-            Error(obj, $"ACL is in object {n.Acl}, which is not there");
+            Error(obj, $"ACL is in object {n.Acl}, which is none, or another file's");
         }
     }
 

@@ -104,7 +104,7 @@ public sealed unsafe partial class Dnode
             }
         }
 
-        AddUsed((long)fresh.Asize - (long)old.Asize);
+        AddUsed((long)fresh.Asize - (old.IsHole ? 0 : (long)old.Asize));
         StructLock.EnterWrite();
         *where = fresh;
         if (write.Db.Level == 0 && write.Db.BlockId > _phys->MaxBlockId)

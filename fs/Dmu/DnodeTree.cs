@@ -96,7 +96,7 @@ public sealed unsafe partial class Dnode
             return db;
         }
 
-        db.Mutex.EnterNested(Math.Min(level, LockClass.MaxNesting - 1));
+        db.Mutex.EnterNested(level);
         try
         {
             if (db.State == DbufState.Cached || create || FindBlkptr(level, blockId, out _))

@@ -154,7 +154,8 @@ public sealed unsafe partial class Objset
             MetaDnode.StructLock.EnterRead();
             for (int i = 0; i < MetaDnode.Phys->BlkptrCount; i++)
             {
-                n += DnodePhys.BlkptrAt(MetaDnode.Phys, i)->Fill;
+                Blkptr* bp = DnodePhys.BlkptrAt(MetaDnode.Phys, i);
+                n += bp->IsHole ? 0 : bp->Fill;
             }
 
             MetaDnode.StructLock.Exit();

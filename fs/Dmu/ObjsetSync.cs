@@ -242,7 +242,8 @@ internal sealed unsafe class ObjsetSync
         ulong fill = 0;
         for (int i = 0; i < db.Size; i += Blkptr.SizeOf)
         {
-            fill += ((Blkptr*)(db.Data + i))->Fill;
+            var bp = (Blkptr*)(db.Data + i);
+            fill += bp->IsHole ? 0 : bp->Fill;
         }
 
         w.Fill = fill;

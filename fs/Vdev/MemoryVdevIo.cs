@@ -48,6 +48,9 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
     /// <summary>Bytes of memory in use.</summary>
     public long AllocatedBytes => (long)_chunks.Count << ChunkShift;
 
+    /// <summary>How often it was written to, or cleared.</summary>
+    internal long Writes { get; private set; }
+
     /// <summary>A copy with the same contents, which goes its own way from here on.</summary>
     public MemoryVdevIo Clone()
     {
@@ -145,6 +148,11 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
             return Errno.EBADF;
         }
 
+        lock (_lock)
+        {
+            Writes++;
+        }
+
         foreach (IoSegment s in segments)
         {
             int error = WriteOne(offset, (byte*)s.Data, s.Length);
@@ -170,6 +178,7 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
     {
         lock (_lock)
         {
+            Writes++;
             long first = (offset + ChunkSize - 1) >> ChunkShift;
             long end = (offset + length) >> ChunkShift;
             for (long at = first; at < end; at++)

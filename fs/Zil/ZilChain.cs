@@ -10,6 +10,7 @@ internal unsafe ref struct ZilChain
     private readonly byte* _block;
     private readonly HashSet<(ulong, ulong)> _seen;
     private Blkptr _next;
+    private ulong _seq;
     private int _used;
     private int _at;
 
@@ -31,7 +32,8 @@ internal unsafe ref struct ZilChain
     /// <summary>Goes on to the next block's pointer: false at the end. The block itself may still turn out not to be written.</summary>
     internal bool MoveNext()
     {
-        if (!ZilBlock.IsPointer(_next) || !_seen.Add((_next.Dva0.Word0, _next.Dva0.Word1)))
+        // Blocks are given out as the log grows: their numbers rise, and none is older than the one before it.
+        if (!ZilBlock.IsPointer(_next) || _next.Checksum.W3 <= Bp.Checksum.W3 || _next.Birth < Bp.Birth || !_seen.Add((_next.Dva0.Word0, _next.Dva0.Word1)))
         {
             return false;
         }
@@ -68,13 +70,14 @@ internal unsafe ref struct ZilChain
 
         var r = (ZilRecord*)(_block + _at);
         if (_used - _at < ZilRecord.HeaderSize || r->Length < ZilRecord.HeaderSize || r->Length % 8 != 0 || r->Length > (ulong)(_used - _at)
-            || r->Length < (ulong)ZilRecord.FixedSize(r->Kind))
+            || r->Length < (ulong)ZilRecord.FixedSize(r->Kind) || r->Seq <= _seq)
         {
             IsBad = true;
             return null;
         }
 
         _at += (int)r->Length;
+        _seq = r->Seq;
         return r;
     }
 }

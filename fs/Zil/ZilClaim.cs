@@ -32,6 +32,8 @@ internal static unsafe class ZilClaim
             return true;
         }
 
+        header->ClaimBlockSeq = 0;
+        header->ClaimRecordSeq = 0;
         byte* block = ZioBuf.Alloc(ZilBlock.MaxSize, KmFlags.Sleep);
         try
         {
@@ -43,15 +45,15 @@ internal static unsafe class ZilClaim
         }
 
         header->ClaimTxg = first;
-        header->Flags |= ZilHeader.FlagClaimRecordSeqValid | (header->ClaimRecordSeq != 0 ? ZilHeader.FlagReplayNeeded : 0);
+        header->Flags = ZilHeader.FlagClaimRecordSeqValid | (header->ClaimRecordSeq != 0 ? ZilHeader.FlagReplayNeeded : 0);
         return true;
     }
 
     private static void Walk(Spa spa, ZilHeader* header, ulong first, byte* block, ref ulong newest)
     {
-        var claimed = new HashSet<(ulong, ulong)>();
+        var writes = new HashSet<(ulong, ulong)>();
         var chain = new ZilChain(spa.VdevsById, header->Log, block);
-        while (chain.MoveNext() && !spa.IsOnMissingLog(chain.Bp.Dva0) && IsOurs(spa, chain.Bp, first, claimed, ref newest))
+        while (chain.MoveNext() && !spa.IsOnMissingLog(chain.Bp.Dva0) && IsOurs(spa, chain.Bp, first, ref newest))
         {
             header->ClaimBlockSeq = chain.BlockSeq;
             if (!chain.Read())
@@ -61,7 +63,7 @@ internal static unsafe class ZilClaim
 
             for (ZilRecord* r = chain.NextRecord(); r is not null; r = chain.NextRecord())
             {
-                if (IsIndirect(r) && !ClaimWrite(spa, r->WriteBlock, first, claimed, ref newest))
+                if (IsIndirect(r) && !ClaimWrite(spa, r->WriteBlock, first, writes, ref newest))
                 {
                     return;
                 }
@@ -80,6 +82,18 @@ internal static unsafe class ZilClaim
     private static void CutAtMissing(Spa spa, ZilHeader* header)
     {
         byte* block = ZioBuf.Alloc(ZilBlock.MaxSize, KmFlags.Sleep);
+        try
+        {
+            CutAtMissing(spa, header, block);
+        }
+        finally
+        {
+            ZioBuf.Free(block, ZilBlock.MaxSize);
+        }
+    }
+
+    private static void CutAtMissing(Spa spa, ZilHeader* header, byte* block)
+    {
         var chain = new ZilChain(spa.VdevsById, header->Log, block);
         ulong last = 0;
         ulong lastRecord = 0;
@@ -101,17 +115,15 @@ internal static unsafe class ZilClaim
                 }
             }
         }
-
-        ZioBuf.Free(block, ZilBlock.MaxSize);
     }
 
     /// <summary>A write whose data are a block of their own.</summary>
     internal static bool IsIndirect(ZilRecord* r) => r->Kind == ZilTx.Write && r->Length == ZilRecord.WriteSize && !r->WriteBlock.IsHole;
 
     /// <summary>A block that the space maps know, or that could be claimed. A block that belongs to something else ends the log.</summary>
-    private static bool IsOurs(Spa spa, in Blkptr bp, ulong first, HashSet<(ulong, ulong)> claimed, ref ulong newest)
+    private static bool IsOurs(Spa spa, in Blkptr bp, ulong first, ref ulong newest)
     {
-        if (bp.Birth < first || claimed.Contains((bp.Dva0.Word0, bp.Dva0.Word1)))
+        if (bp.Birth < first)
         {
             return true;
         }
@@ -121,14 +133,14 @@ internal static unsafe class ZilClaim
             return false;
         }
 
-        claimed.Add((bp.Dva0.Word0, bp.Dva0.Word1));
         newest = Math.Max(newest, bp.Birth);
         return true;
     }
 
-    private static bool ClaimWrite(Spa spa, in Blkptr bp, ulong first, HashSet<(ulong, ulong)> claimed, ref ulong newest)
+    private static bool ClaimWrite(Spa spa, in Blkptr bp, ulong first, HashSet<(ulong, ulong)> writes, ref ulong newest)
     {
-        if (bp.Birth < first)
+        // Two records may share a block.
+        if (bp.Birth < first || writes.Contains((bp.Dva0.Word0, bp.Dva0.Word1)))
         {
             return true;
         }
@@ -146,6 +158,6 @@ internal static unsafe class ZilClaim
         byte* data = ZioBuf.Alloc(bp.LogicalSize, KmFlags.Sleep);
         int error = spa.ReadBlock(bp, data);
         ZioBuf.Free(data, bp.LogicalSize);
-        return error == 0 && IsOurs(spa, bp, first, claimed, ref newest);
+        return error == 0 && IsOurs(spa, bp, first, ref newest) && writes.Add((bp.Dva0.Word0, bp.Dva0.Word1));
     }
 }

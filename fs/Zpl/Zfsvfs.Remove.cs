@@ -295,7 +295,7 @@ public sealed unsafe partial class Zfsvfs
             FreeData(dn, 0);
         }
 
-        Dnode? acl = phys->AclExternObject == 0 ? null : _os.TryHoldObject(phys->AclExternObject);
+        Dnode? acl = HoldAcl(phys->AclExternObject);
         DmuTx? tx = DmuTx.Create(_txg);
         try
         {
@@ -319,6 +319,19 @@ public sealed unsafe partial class Zfsvfs
             EndFailed(tx);
             acl?.Release();
         }
+    }
+
+    /// <summary>Holds a file's access control list, if it is an object of its own; null: none, or the number is that of something else.</summary>
+    private Dnode? HoldAcl(ulong obj)
+    {
+        Dnode? acl = obj == 0 ? null : _os.TryHoldObject(obj);
+        if (acl is null or { Type: DmuOt.Acl or DmuOt.OldAcl })
+        {
+            return acl;
+        }
+
+        acl.Release();
+        return null;
     }
 
     private static void HoldFreeOptional(Dnode? dn, DmuTx tx)

@@ -277,16 +277,23 @@ public sealed unsafe partial class Zfsvfs
 
     private int ReplayXattrDirectory(ulong obj, Cred owner, uint mode)
     {
-        int error = _cache.Get(obj, out Znode? z);
+        Znode? z = null;
+        int error = ZplMode.IsValid(mode) && ZplMode.IsType(mode, ZplMode.Directory) ? _cache.Get(obj, out z) : Errno.EINVAL;
         if (error != 0)
         {
             return error;
         }
 
-        DmuTx? tx = DmuTx.Create(_txg);
+        DmuTx? tx = null;
         try
         {
-            tx.HoldBonus(z!.Dnode!);
+            if (z!.Phys->Xattr != 0)
+            {
+                return Errno.EEXIST;
+            }
+
+            tx = DmuTx.Create(_txg);
+            tx.HoldBonus(z.Dnode!);
             tx.HoldNewObject(_os, ZapLimits.MicroBlockStep);
             error = tx.Assign(TxAssign.Wait);
             if (error != 0)
@@ -314,6 +321,12 @@ public sealed unsafe partial class Zfsvfs
 
     private int ReplayXattrFile(Dnode dir, ReadOnlySpan<byte> name, Cred owner, uint mode)
     {
+        int error = ZplMode.IsValid(mode) && ZplMode.IsType(mode, ZplMode.Regular) ? CheckNewName(name) : Errno.EINVAL;
+        if (error != 0)
+        {
+            return error;
+        }
+
         Dnode? file = null;
         DmuTx? tx = DmuTx.Create(_txg);
         try
@@ -321,7 +334,7 @@ public sealed unsafe partial class Zfsvfs
             tx.HoldZap(dir, add: true);
             tx.HoldBonus(dir);
             tx.HoldNewObject(_os, 0);
-            int error = tx.Assign(TxAssign.Wait);
+            error = tx.Assign(TxAssign.Wait);
             if (error != 0)
             {
                 return error;

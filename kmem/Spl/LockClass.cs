@@ -4,7 +4,7 @@ namespace ZfsLite.Kmem.Spl;
 public sealed class LockClass : IWaitable
 {
     /// <summary>Nesting levels that <c>EnterNested</c> may name.</summary>
-    public const int MaxNesting = 8;
+    public const int MaxNesting = 10;
 
     private LockClass?[]? _nested;
 

@@ -43,8 +43,7 @@ internal sealed class CliMount : IDisposable
     internal string Ok(params string[] args)
     {
         CliResult result = Files.RunProcess(args);
-        Assert.Equal("", result.Error);
-        Assert.Equal(0, result.ExitCode);
+        Assert.True(result is { ExitCode: 0, Error: "" }, $"zfslite {string.Join(' ', args)}: exit code {result.ExitCode}: {result.Error}{Files.Logs()}");
         return result.Output;
     }
 

@@ -82,6 +82,9 @@ internal sealed class CliRunDirectory : IDisposable
         return new CliResult(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
     }
 
+    /// <summary>The end of what the daemons have said.</summary>
+    internal string Logs() => string.Concat(Directory.GetFiles(RunDir, "*.log").Select(static log => $"\n{Path.GetFileName(log)}:\n{string.Join('\n', System.IO.File.ReadLines(log).TakeLast(60))}"));
+
     /// <summary>No mount that has ended said that memory was not given back.</summary>
     internal void CheckLeaks()
     {

@@ -169,7 +169,7 @@ internal static class TortureCommand
         {
             Time = minutes is { } m ? TimeSpan.FromMinutes(m) : null,
             Resume = parsed.GetValue(s_resume),
-            Plant = parsed.GetValue(s_plant)!,
+            Plant = parsed.GetValue(s_plant) ?? nameof(SlabFault.None),
             PlantSeed = parsed.GetValue(s_plantSeed),
         };
         if (!settings.Resume)

@@ -6,7 +6,8 @@ namespace ZfsLite.Fs.Tests;
 
 /// <summary>
 /// A sample of what ./fuse-test.sh torture images does at length: seeded changes to small pools, most of them under checksums that are
-/// right again, and then whatever can be done to a pool. Errors are right answers; exceptions, hangs and what is left in memory are not.
+/// right again, and then whatever can be done to a pool. Errors are right answers; exceptions, hangs, what is left in memory, and a pool that
+/// check finds worse than before, are not.
 /// </summary>
 public sealed class HostileImageTests
 {
@@ -20,6 +21,8 @@ public sealed class HostileImageTests
 
     [Theory]
     [InlineData(ImagePools.Own)]
+    [InlineData(ImagePools.OwnLog)]
+    [InlineData(ImagePools.OwnLogDevice)]
     [InlineData("goldmini")]
     [InlineData("golda12")]
     [InlineData("goldd")]
@@ -36,9 +39,35 @@ public sealed class HostileImageTests
         Assert.Equal(Images, counts[ImageCount.Images]);
         Assert.InRange(counts[ImageCount.Opened], Images / 2, Images - 1);
         Assert.InRange(counts[ImageCount.Mounted], Images / 4, long.MaxValue);
-        Assert.InRange(counts[ImageCount.Found], Images / 2, Images - 1);
+        Assert.InRange(counts[ImageCount.Found], Images / 4, Images - 1);
         Assert.InRange(counts[ImageCount.Suspended], 1, Images / 3);
         Assert.InRange(counts[ImageCount.Errors], Images, counts[ImageCount.Calls] - Images);
+    }
+
+    /// <summary>Each of them broke something once. First those that the log did: a log that ended elsewhere at its replay than when it was claimed, or
+    /// shared its blocks; names and modes of extended attributes that can't be. Then what check had not seen before the pool was used, and did after it.</summary>
+    [Theory]
+    [InlineData(ImagePools.OwnLog, 20)]
+    [InlineData(ImagePools.OwnLog, 231)]
+    [InlineData(ImagePools.OwnLog, 396)]
+    [InlineData(ImagePools.OwnLogDevice, 827)]
+    [InlineData("golda12", 101)]
+    [InlineData("goldd", 33)]
+    [InlineData("goldd", 10213)]
+    [InlineData("goldd", 11499)]
+    [InlineData("goldd", 593)]
+    [InlineData("goldd", 12029)]
+    [InlineData("goldd", 12964)]
+    [InlineData("goldd", 14225)]
+    [InlineData("goldd", 32348)]
+    [InlineData(ImagePools.OwnLogDevice, 31614)]
+    [InlineData(ImagePools.Own, 31775)]
+    [InlineData(ImagePools.Own, 33154)]
+    public void Seeds_that_once_found_a_fault_find_none(string pool, ulong seed)
+    {
+        var counts = new ImageCounts();
+        Try(Map(pool), seed, counts);
+        Assert.Equal(1, counts[ImageCount.Images]);
     }
 
     [Fact]
@@ -57,9 +86,9 @@ public sealed class HostileImageTests
     private static byte[] Bytes(ImageMap map, ulong seed, out string story)
     {
         using var memory = new KmemScope();
-        (MemoryVdevIo disk, story) = ImageMutator.Make(map, seed);
+        (MemoryVdevIo[] disks, story) = ImageMutator.Make(map, seed);
         using var bytes = new MemoryStream();
-        disk.Save(bytes);
+        disks[0].Save(bytes);
         return bytes.ToArray();
     }
 

@@ -16,24 +16,42 @@ internal sealed unsafe class ImageExercise(ImageCounts counts)
     private const int DirsMax = 60;
     private const int FilesMax = 150;
     private const int DatasetsMax = 8;
+    private const int FindingsMax = 100;
     private const int ListBytesMax = 64 << 10;
 
     private static readonly Cred s_root = new(0, 0);
 
     private readonly byte[] _piece = GC.AllocateUninitializedArray<byte>(PieceBytes, pinned: true);
 
-    /// <summary>The pool had to stop writing: what was dirty is still in memory.</summary>
-    internal bool Suspended { get; private set; }
+    /// <summary>The pool had to stop writing, and why; null: it had not. What was dirty is still in memory.</summary>
+    internal string? Suspended { get; private set; }
 
-    /// <summary>Reads everything with the offline reader, and checks.</summary>
-    internal void Offline(MemoryVdevIo disk)
+    /// <summary>What check finds first; null: nothing.</summary>
+    internal static string? Check(MemoryVdevIo[] disks)
     {
-        const int findings = 100, budget = 200;
         try
         {
-            using PoolReader pool = PoolReader.Open([disk.Clone()]);
+            using PoolReader pool = PoolReader.Open(disks.Select(static d => d.Clone()));
+            CheckResult result = PoolChecker.Run(pool, new CheckOptions { MaxFindings = FindingsMax });
+            return result.Errors == 0 ? null : string.Join("; ", result.Findings.Take(3));
+        }
+        catch (ZfsException e)
+        {
+            return e.Message;
+        }
+    }
+
+    /// <summary>Reads everything with the offline reader, and checks. True if nothing was found.</summary>
+    internal bool Offline(MemoryVdevIo[] disks)
+    {
+        const int budget = 200;
+        bool clean = false;
+        try
+        {
+            using PoolReader pool = PoolReader.Open(disks.Select(static d => d.Clone()));
             counts[ImageCount.ReadOffline]++;
-            counts[ImageCount.Found] += PoolChecker.Run(pool, new CheckOptions { MaxFindings = findings }).Errors > 0 ? 1 : 0;
+            clean = PoolChecker.Run(pool, new CheckOptions { MaxFindings = FindingsMax }).Errors == 0;
+            counts[ImageCount.Found] += clean ? 0 : 1;
             foreach (OfflineDataset ds in pool.Datasets().Take(DatasetsMax))
             {
                 OfflineZpl? zpl = Try(() => pool.OpenFileSystem(ds));
@@ -51,15 +69,17 @@ internal sealed unsafe class ImageExercise(ImageCounts counts)
         {
             counts[ImageCount.Errors]++;
         }
+
+        return clean;
     }
 
     /// <summary>Opens it, uses it, closes it.</summary>
-    internal void Online(MemoryVdevIo disk, bool readOnly)
+    internal void Online(MemoryVdevIo[] disks, bool readOnly)
     {
         Spa spa;
         try
         {
-            spa = Spa.Open([disk], new SpaOpenOptions { ReadOnly = readOnly, Workers = 1 });
+            spa = Spa.Open(disks, new SpaOpenOptions { ReadOnly = readOnly, Workers = 1 });
         }
         catch (ZfsException)
         {
@@ -73,10 +93,10 @@ internal sealed unsafe class ImageExercise(ImageCounts counts)
         }
 
         _ = Call(spa.Sync);
-        Suspended = spa.IsSuspended;
-        counts[ImageCount.Suspended] += Suspended ? 1 : 0;
+        Suspended = spa.SuspendReason;
+        counts[ImageCount.Suspended] += spa.IsSuspended ? 1 : 0;
         spa.Close();
-        Suspended |= spa.IsSuspended;
+        Suspended ??= spa.SuspendReason;
     }
 
     private void UseDataset(Spa spa, string name, bool readOnly)

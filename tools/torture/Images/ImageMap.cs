@@ -15,44 +15,54 @@ internal sealed unsafe class ImageMap
     private const int DatasetPointerAt = 128;
 
     private readonly List<ImageBlock> _blocks = [];
-    private readonly List<(Blkptr First, ulong Objset)> _logs = [];
-    private readonly Vdev[] _vdevs;
+    private readonly List<ImageLog> _logs = [];
+    private readonly Vdev?[] _vdevs;
 
-    internal ImageMap(string name, MemoryVdevIo disk)
+    internal ImageMap(string name, IReadOnlyList<MemoryVdevIo> disks)
     {
         Name = name;
-        Disk = disk;
-        VdevLabelScan scan = VdevLabel.Scan(disk);
-        VdevConfig top = scan.Config!.Tops[0];
-        Uberblock = scan.Best;
-        Ashift = (int)top.Ashift;
-        Asize = top.Asize;
-        Label = scan.ConfigList!.Pack();
-        _vdevs = [new Vdev { Id = 0, Guid = top.Guid, Ashift = Ashift, Asize = top.Asize, Io = disk }];
+        Disks = disks;
+        List<VdevLabelScan> scans = [.. disks.Select(static d => VdevLabel.Scan(d))];
+        Uberblock = scans.MaxBy(static s => s.Best.Txg)!.Best;
+        Labels = scans.ConvertAll(static s => s.ConfigList!.Pack());
+        _vdevs = new Vdev?[disks.Count];
+        for (int i = 0; i < disks.Count; i++)
+        {
+            VdevConfig top = scans[i].Config!.Tops[0];
+            _vdevs[i] = new Vdev { Id = (uint)i, Guid = top.Guid, Ashift = (int)top.Ashift, Asize = top.Asize, Io = disks[i] };
+        }
+
+        Ashift = _vdevs[0]!.Ashift;
+        Asize = _vdevs[0]!.Asize;
         if (Down(null, Uberblock.RootBp, 0) is { } mos)
         {
-            WalkObjset(mos, 0);
+            WalkObjset(mos);
         }
     }
 
     internal string Name { get; }
 
-    internal MemoryVdevIo Disk { get; }
+    /// <summary>Its disks, by the number of the vdev.</summary>
+    internal IReadOnlyList<MemoryVdevIo> Disks { get; }
 
     internal Uberblock Uberblock { get; }
 
     internal int Ashift { get; }
 
+    /// <summary>Bytes of the first disk that blocks may lie in.</summary>
     internal ulong Asize { get; }
 
-    /// <summary>The configuration in the labels, packed.</summary>
-    internal byte[] Label { get; }
+    /// <summary>The configurations in the labels of each disk, packed.</summary>
+    internal IReadOnlyList<byte[]> Labels { get; }
 
     /// <summary>Every block.</summary>
     internal IReadOnlyList<ImageBlock> Blocks => _blocks;
 
-    /// <summary>First pointers of the intent logs, and whose they are.</summary>
-    internal IReadOnlyList<(Blkptr First, ulong Objset)> Logs => _logs;
+    /// <summary>The intent logs.</summary>
+    internal IReadOnlyList<ImageLog> Logs => _logs;
+
+    /// <summary>Does any of them hold something?</summary>
+    internal bool HasRecords => _logs.Exists(static l => l.Blocks.Count > 0);
 
     private ImageBlock? Down(ImageBlock? parent, in Blkptr bp, int pointerAt)
     {
@@ -75,25 +85,54 @@ internal sealed unsafe class ImageMap
         return block;
     }
 
-    private void WalkObjset(ImageBlock block, ulong objset)
+    private void WalkObjset(ImageBlock block)
     {
         ObjsetPhys phys = MemoryMarshal.Read<ObjsetPhys>(block.Content.AsSpan().Length < ObjsetPhys.SizeOf
             ? [.. block.Content, .. new byte[ObjsetPhys.SizeOf - block.Content.Length]]
             : block.Content);
         if (!phys.ZilHeader.Log.IsHole)
         {
-            _logs.Add((phys.ZilHeader.Log, objset));
+            _logs.Add(ReadLog(block, phys.ZilHeader.Log));
         }
 
-        WalkDnode(block, 0, objset);
+        WalkDnode(block, 0);
         if (block.Content.Length >= ObjsetPhys.SizeOf)
         {
-            WalkDnode(block, UserUsedAt, objset);
-            WalkDnode(block, GroupUsedAt, objset);
+            WalkDnode(block, UserUsedAt);
+            WalkDnode(block, GroupUsedAt);
         }
     }
 
-    private void WalkDnode(ImageBlock block, int at, ulong objset)
+    private ImageLog ReadLog(ImageBlock owner, in Blkptr head)
+    {
+        var blocks = new List<ImageLogBlock>();
+        var bytes = new byte[ZilBlock.MaxSize];
+        Blkptr end = head;
+        fixed (byte* p = bytes)
+        {
+            var chain = new ZilChain(_vdevs, head, p);
+            for (; chain.MoveNext(); end = chain.Bp)
+            {
+                end = chain.Bp;
+                if (!chain.Read())
+                {
+                    break;
+                }
+
+                var records = new List<byte[]>();
+                for (ZilRecord* r = chain.NextRecord(); r is not null; r = chain.NextRecord())
+                {
+                    records.Add(new Span<byte>(r, (int)r->Length).ToArray());
+                }
+
+                blocks.Add(new ImageLogBlock { Pointer = chain.Bp, Records = records });
+            }
+        }
+
+        return new ImageLog { Owner = owner, Blocks = blocks, End = end };
+    }
+
+    private void WalkDnode(ImageBlock block, int at)
     {
         DnodePhys dn = MemoryMarshal.Read<DnodePhys>(block.Content.AsSpan(at));
         if (dn.Type == DmuOt.None)
@@ -103,17 +142,17 @@ internal sealed unsafe class ImageMap
 
         for (int i = 0; i < dn.BlkptrCount; i++)
         {
-            WalkTree(block, at + DnodePhys.BlkptrOffset + (i * Blkptr.SizeOf), objset);
+            WalkTree(block, at + DnodePhys.BlkptrOffset + (i * Blkptr.SizeOf));
         }
 
         int dataset = at + DnodePhys.BlkptrOffset + (dn.BlkptrCount * Blkptr.SizeOf) + DatasetPointerAt;
         if (dn.BonusType == DmuOt.DslDataset && Down(block, MemoryMarshal.Read<Blkptr>(block.Content.AsSpan(dataset)), dataset) is { } root)
         {
-            WalkObjset(root, (ulong)(_blocks.Count + 1));
+            WalkObjset(root);
         }
     }
 
-    private void WalkTree(ImageBlock parent, int pointerAt, ulong objset)
+    private void WalkTree(ImageBlock parent, int pointerAt)
     {
         if (Down(parent, MemoryMarshal.Read<Blkptr>(parent.Content.AsSpan(pointerAt)), pointerAt) is not { } block)
         {
@@ -125,11 +164,11 @@ internal sealed unsafe class ImageMap
         {
             if (block.IsIndirect)
             {
-                WalkTree(block, at, objset);
+                WalkTree(block, at);
             }
             else
             {
-                WalkDnode(block, at, objset);
+                WalkDnode(block, at);
             }
         }
     }

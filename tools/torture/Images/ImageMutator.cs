@@ -13,11 +13,14 @@ namespace ZfsLite.Torture;
 internal sealed unsafe partial class ImageMutator
 {
     private const int ChangesMax = 4;
+
+    // In a pool whose logs have records all but one change of so many are to them, in one with empty ones one of so many.
+    private const int LogShare = 4;
     private const int UnsealedBytesMax = 40;
 
     private readonly ImageMap _map;
     private readonly SeededRandom _random;
-    private readonly MemoryVdevIo _disk;
+    private readonly MemoryVdevIo[] _disks;
     private readonly StringBuilder _story = new();
     private readonly Dictionary<ImageBlock, List<Action<byte[]>>> _edits = [];
     private Action<Span<byte>>? _editUberblock;
@@ -27,12 +30,12 @@ internal sealed unsafe partial class ImageMutator
     {
         _map = map;
         _random = new SeededRandom(seed);
-        _disk = map.Disk.Clone();
+        _disks = [.. map.Disks.Select(static d => d.Clone())];
         _freshAt = (map.Asize - (8UL << 20)) & ~0xfffffUL;
     }
 
     /// <summary>The image of a seed, and what was done to it.</summary>
-    internal static (MemoryVdevIo Disk, string Story) Make(ImageMap map, ulong seed)
+    internal static (MemoryVdevIo[] Disks, string Story) Make(ImageMap map, ulong seed)
     {
         var mutator = new ImageMutator(map, seed);
         for (int left = 1 + mutator._random.Next(ChangesMax); left > 0; left--)
@@ -40,13 +43,20 @@ internal sealed unsafe partial class ImageMutator
             mutator.Change();
         }
 
+        mutator.SealLogs();
         mutator.Seal();
-        return (mutator._disk, mutator._story.ToString());
+        return (mutator._disks, mutator._story.ToString());
     }
 
     private void Change()
     {
-        switch (_random.Next(20))
+        if (_map.Logs.Count > 0 && _random.OneIn(LogShare) != _map.HasRecords)
+        {
+            ChangeLog();
+            return;
+        }
+
+        switch (_random.Next(19))
         {
             case 0:
                 UnsealedBytes();
@@ -60,31 +70,28 @@ internal sealed unsafe partial class ImageMutator
             case 3:
                 ChangeUberblock();
                 break;
-            case 4 when _map.Logs.Count > 0:
-                ChangeLog();
-                break;
-            case 4 or 5 or 6:
+            case 4 or 5:
                 Edit(PickBlock(static b => !b.IsIndirect), AnyField);
                 break;
-            case 7 or 8:
+            case 6 or 7:
                 Edit(PickBlock(static b => !b.IsIndirect && b.Pointer.Type == DmuOt.Dnode), DnodeField);
                 break;
-            case 9 or 10:
+            case 8 or 9:
                 Edit(PickBlock(static b => !b.IsIndirect && b.Pointer.Type == DmuOt.Dnode), BonusField);
                 break;
-            case 11 or 12 or 13:
+            case 10 or 11 or 12:
                 Edit(PickBlock(static b => b.IsIndirect || b.Pointer.Type is DmuOt.Dnode or DmuOt.Objset), ChangePointer);
                 break;
-            case 14:
+            case 13:
                 Edit(PickBlock(static b => b.IsIndirect || b.Pointer.Type is DmuOt.Dnode or DmuOt.Objset), RepeatPointers);
                 break;
-            case 15:
+            case 14:
                 Edit(PickBlock(static b => !b.IsIndirect && b.Pointer.Type == DmuOt.Dnode), RaiseTree);
                 break;
-            case 16 or 17:
+            case 15 or 16:
                 Edit(PickBlock(static b => !b.IsIndirect && IsZap(b.Pointer.Type)), ZapField);
                 break;
-            case 18:
+            case 17:
                 Edit(PickBlock(static b => !b.IsIndirect && IsZap(b.Pointer.Type)), ZapChain);
                 break;
             default:
@@ -155,11 +162,12 @@ internal sealed unsafe partial class ImageMutator
         _editUberblock?.Invoke(MemoryMarshal.AsBytes(new Span<Uberblock>(ref ub)));
         int slot = Uberblock.SlotFor(_map.Uberblock.Txg, _map.Ashift), size = Uberblock.SlotSize(_map.Ashift);
         byte* bytes = stackalloc byte[size];
-        for (int label = 0; label < VdevLabel.Count; label++)
+        for (int i = 0; i < VdevLabel.Count * _disks.Length; i++)
         {
-            long at = VdevLabel.OffsetOf(label, _disk.Size) + VdevLabel.UberblockRingOffset + ((long)slot * size);
+            int disk = i / VdevLabel.Count;
+            long at = VdevLabel.OffsetOf(i % VdevLabel.Count, _disks[disk].Size) + VdevLabel.UberblockRingOffset + ((long)slot * size);
             ub.Emit(bytes, size, at);
-            Write(at, bytes, size);
+            Write((uint)disk, at, bytes, size);
         }
     }
 
@@ -189,7 +197,7 @@ internal sealed unsafe partial class ImageMutator
             bp.Checksum = ZioChecksum.Compute(bp.ChecksumType, dst, bp.PhysicalSize);
             for (int copy = 0; copy < bp.DvaCount; copy++)
             {
-                Write((long)(bp[copy].Offset + Vdev.DataStart), dst, bp.PhysicalSize);
+                Write(bp[copy].Vdev, (long)(bp[copy].Offset + Vdev.DataStart), dst, bp.PhysicalSize);
             }
         }
 
@@ -203,8 +211,8 @@ internal sealed unsafe partial class ImageMutator
         for (int left = 1 + _random.Next(UnsealedBytesMax); left > 0; left--)
         {
             byte value = (byte)_random.Next(256);
-            long at = (long)(block.Pointer[_random.Next(Math.Max(1, block.Pointer.DvaCount))].Offset + Vdev.DataStart) + _random.Next(block.Pointer.PhysicalSize);
-            Write(at, &value, 1);
+            Dva dva = block.Pointer[_random.Next(Math.Max(1, block.Pointer.DvaCount))];
+            Write(dva.Vdev, (long)(dva.Offset + Vdev.DataStart) + _random.Next(block.Pointer.PhysicalSize), &value, 1);
         }
     }
 
@@ -217,21 +225,22 @@ internal sealed unsafe partial class ImageMutator
         byte[] a = new byte[size], b = new byte[size];
         fixed (byte* p = a, q = b)
         {
-            _ = _disk.Read(first, p, size);
-            _ = _disk.Read(second, q, size);
-            Write(first, q, size);
-            Write(second, p, size);
+            _ = _disks[one.Pointer.Dva0.Vdev].Read(first, p, size);
+            _ = _disks[two.Pointer.Dva0.Vdev].Read(second, q, size);
+            Write(one.Pointer.Dva0.Vdev, first, q, size);
+            Write(two.Pointer.Dva0.Vdev, second, p, size);
         }
     }
 
-    /// <summary>Changes numbers in the configuration of all labels, and seals them.</summary>
+    /// <summary>Changes numbers in the configuration of all labels of a disk, and seals them.</summary>
     private void ChangeLabel()
     {
+        int disk = _random.Next(_disks.Length);
         byte[] area = new byte[VdevLabel.ConfigSize];
-        _map.Label.CopyTo(area, 0);
+        _map.Labels[disk].CopyTo(area, 0);
         for (int left = 1 + _random.Next(4); left > 0; left--)
         {
-            int at = _random.Next(_map.Label.Length) & ~3;
+            int at = _random.Next(_map.Labels[disk].Length) & ~3;
             uint old = BinaryPrimitives.ReadUInt32BigEndian(area.AsSpan(at)), value = (uint)Interesting(old, 4);
             BinaryPrimitives.WriteUInt32BigEndian(area.AsSpan(at), value);
             _story.Append($"label {at:x}: {old:x} to {value:x}; ");
@@ -241,9 +250,9 @@ internal sealed unsafe partial class ImageMutator
         {
             for (int label = 0; label < VdevLabel.Count; label++)
             {
-                long at = VdevLabel.OffsetOf(label, _disk.Size) + VdevLabel.ConfigOffset;
+                long at = VdevLabel.OffsetOf(label, _disks[disk].Size) + VdevLabel.ConfigOffset;
                 ZioEck.Seal(p, area.Length, ZioEck.LabelVerifier(at));
-                Write(at, p, area.Length);
+                Write((uint)disk, at, p, area.Length);
             }
         }
     }
@@ -262,35 +271,11 @@ internal sealed unsafe partial class ImageMutator
         };
     }
 
-    /// <summary>Changes a number in the first block of an intent log, and seals it.</summary>
-    private void ChangeLog()
+    private void Write(uint disk, long at, byte* data, int size)
     {
-        const int sealAt = 144, headBytes = 184;
-        (Blkptr bp, _) = _map.Logs[_random.Next(_map.Logs.Count)];
-        byte[] block = new byte[bp.PhysicalSize];
-        fixed (byte* p = block)
+        if (disk < _disks.Length && at >= 0 && at <= _disks[disk].Size - size)
         {
-            _ = _disk.Read((long)(bp.Dva0.Offset + Vdev.DataStart), p, block.Length);
-            int used = (int)Math.Clamp(BitConverter.ToUInt64(block, 136), headBytes, (ulong)block.Length);
-            int written = Math.Min(block.Length, (used + 4095) & ~4095);
-            for (int left = 1 + _random.Next(4); left > 0; left--)
-            {
-                int at = _random.Next(used) & ~7;
-                ulong value = Interesting(BitConverter.ToUInt64(block, at), 8);
-                BitConverter.TryWriteBytes(block.AsSpan(at), value);
-                _story.Append($"log {at:x}: {value:x}; ");
-            }
-
-            ZioEck.Seal(ZioChecksumType.Zilog2, p, written, sealAt, bp.Checksum);
-            Write((long)(bp.Dva0.Offset + Vdev.DataStart), p, block.Length);
-        }
-    }
-
-    private void Write(long at, byte* data, int size)
-    {
-        if (at + size <= _disk.Size)
-        {
-            _ = _disk.Write(at, [new IoSegment((nint)data, size)]);
+            _ = _disks[disk].Write(at, [new IoSegment((nint)data, size)]);
         }
     }
 }

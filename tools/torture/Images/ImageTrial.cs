@@ -12,6 +12,7 @@ internal static class ImageTrial
 {
     internal const long StepsMax = 20_000_000;
     private const long ArenaBytes = 32L << 20;
+    private const ulong ReadOnlyOneIn = 8;
     private const long HeapBytesMax = 256L << 20;
 
     /// <summary>Reads a clean pool. As <see cref="Run"/>, it is to be called in a thread of its own.</summary>
@@ -53,13 +54,25 @@ internal static class ImageTrial
         string story = "it could not be made";
         try
         {
-            (MemoryVdevIo disk, story) = ImageMutator.Make(map, seed);
+            (MemoryVdevIo[] disks, story) = ImageMutator.Make(map, seed);
+            bool readOnly = seed % ReadOnlyOneIn == 0;
+            long writes = disks.Sum(static d => d.Writes);
             var exercise = new ImageExercise(counts);
-            exercise.Offline(disk);
-            exercise.Online(disk, readOnly: seed % 8 == 0);
-            if (!exercise.Suspended && memory.DescribeLeaks() is { } leaks)
+            bool wasClean = exercise.Offline(disks);
+            exercise.Online(disks, readOnly);
+            if (exercise.Suspended is null && memory.DescribeLeaks() is { } leaks)
             {
                 throw new InvalidOperationException($"left allocated: {leaks}");
+            }
+
+            if (readOnly && disks.Sum(static d => d.Writes) != writes)
+            {
+                throw new InvalidOperationException("a pool that was opened for reading only was written to");
+            }
+
+            if (wasClean && (exercise.Suspended ?? ImageExercise.Check(disks)) is { } finding)
+            {
+                throw new InvalidOperationException($"it was clean to check before it was used, and is not after it: {finding}");
             }
 
             counts[ImageCount.Images]++;

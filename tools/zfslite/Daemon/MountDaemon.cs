@@ -30,6 +30,9 @@ internal sealed class MountDaemon : IPoolCommands
     /// <summary>How long a clear waits for what it has set going.</summary>
     private const long ClearWaitNs = 10_000_000_000;
 
+    /// <summary>How long umount(2) may take after the pool is closed: the kernel forgets a million files in its own time.</summary>
+    private const int UnmountReturnsMs = 600_000;
+
     private const int GivenUpTries = 100;
     private const int GivenUpPauseMs = 50;
 
@@ -47,6 +50,7 @@ internal sealed class MountDaemon : IPoolCommands
     private readonly Lock _changing = new();
     private bool _closing;
     private string? _closeError;
+    private int _unmounting;
 
     private MountDaemon(MountSettings settings, TextWriter log)
     {
@@ -109,7 +113,7 @@ internal sealed class MountDaemon : IPoolCommands
         }
 
         _closed.Set();
-        control.Close(ControlServer.ReadTimeoutMs);
+        control.Close(Volatile.Read(ref _unmounting) > 0 ? UnmountReturnsMs : ControlServer.ReadTimeoutMs);
         if (_closeError is not null)
         {
             throw new CliException($"pool {_spa.Name} was not closed cleanly: {_closeError}");
@@ -416,20 +420,29 @@ internal sealed class MountDaemon : IPoolCommands
             _spa.Suspension.GiveUp();
         }
 
-        while (true)
+        Interlocked.Increment(ref _unmounting);
+        try
         {
-            try
+            while (true)
             {
-                MountPoint.Unmount(_settings.Directory);
-                break;
+                try
+                {
+                    MountPoint.Unmount(_settings.Directory);
+                    break;
+                }
+                catch (CliException) when (--triesLeft > 0)
+                {
+                    Thread.Sleep(GivenUpPauseMs);
+                }
             }
-            catch (CliException) when (--triesLeft > 0)
-            {
-                Thread.Sleep(GivenUpPauseMs);
-            }
+
+            _closed.Wait();
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _unmounting);
         }
 
-        _closed.Wait();
         if (_closeError is not null)
         {
             throw new CliException($"pool {_spa.Name} was not closed cleanly: {_closeError}");
