@@ -114,6 +114,15 @@ public sealed unsafe partial class FuseDispatcher
             CtimeSec = set->Ctime,
             CtimeNsec = set->CtimeNsec,
         };
+        if (mask is SetAttrMask.None or SetAttrMask.Ctime)
+        {
+            int error = DropSetIdAlone(request, obj, ref mask, ref values);
+            if (error != 0)
+            {
+                return error;
+            }
+        }
+
         int result = mask == SetAttrMask.None
             ? _fs.GetAttr(obj, out ZnodeAttr attr)
             : _fs.SetAttr(Who(request), obj, mask, values, out attr);
@@ -132,6 +141,42 @@ public sealed unsafe partial class FuseDispatcher
         mask |= (valid & FattrCtime) != 0 ? SetAttrMask.Ctime : 0;
         mask |= (valid & FattrKillSuidgid) != 0 ? SetAttrMask.KillSuidgid : 0;
         return mask;
+    }
+
+    /// <summary>
+    /// A request that sets nothing is how the kernel has set-id bits taken away before a change (it knows the groups and rights of
+    /// who makes it); one that sets the time of change alone is chown(-1, -1), which takes them too, if it is allowed at all.
+    /// </summary>
+    private int DropSetIdAlone(FuseRequest request, ulong obj, ref SetAttrMask mask, ref ZnodeAttr values)
+    {
+        int error = _fs.GetAttr(obj, out ZnodeAttr attr);
+        if (error != 0 || (attr.Mode & TypeMask) != TypeRegular || (attr.Mode & SetIdBits) == 0)
+        {
+            return error;
+        }
+
+        bool groupMayExecute = (attr.Mode & GroupExecuteBit) != 0;
+        if (mask == SetAttrMask.Ctime)
+        {
+            if ((attr.Mode & SetUserIdBit) != 0 || groupMayExecute)
+            {
+                uint who = request.Header->Uid;
+                mask |= SetAttrMask.KillSuidgid;
+                error = who == 0 || who == attr.Uid ? 0 : Errno.EPERM;
+            }
+        }
+        else if ((attr.Mode & SetUserIdBit) == 0 && !groupMayExecute)
+        {
+            // Nothing else is there that the kernel could mean.
+            mask = SetAttrMask.Mode;
+            values.Mode = attr.Mode & ~SetIdBits;
+        }
+        else
+        {
+            mask = SetAttrMask.KillSuidgid;
+        }
+
+        return error;
     }
 
     /// <summary>Takes from a program file what a change of its content or owner must not keep.</summary>

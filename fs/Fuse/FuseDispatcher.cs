@@ -28,7 +28,8 @@ namespace ZfsLite.Fs;
 /// <para>Set-id bits (HANDLE_KILLPRIV_V2) are cleared here: as the kernel marks in WRITE, OPEN and SETATTR, and on every
 /// change of owner of a file. A file capability is dropped when a program file is opened for writing, truncated or given
 /// away: earlier than the kernel would, never later for a handle opened after it was set. fallocate carries no such mark: it
-/// clears them unless root asks.</para>
+/// clears them unless root asks. A set-group-id bit without group execute, which means nothing to exec, is taken from strangers'
+/// files only by requests that ask for just that: who belongs to a group by a supplementary one the kernel alone knows.</para>
 /// <para>Immutable and append-only files. The kernel knows these flags only while they are read or set; the ZPL refuses what
 /// they forbid, and an open for writing is refused here, where its flags are known. A handle that was opened before goes on
 /// writing: the kernel may have its pages already, and they must not be lost.</para>
@@ -54,6 +55,8 @@ public sealed unsafe partial class FuseDispatcher : IFuseHandler
     private const uint TypeSymlink = 0xA000;
     private const uint ExecuteBits = 0x49;
     private const uint SetIdBits = 0xC00;
+    private const uint SetUserIdBit = 0x800;
+    private const uint GroupExecuteBit = 0x8;
 
     private readonly IFuseFileSystem _fs;
     private readonly IFuseFileSystem _data;
