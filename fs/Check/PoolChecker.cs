@@ -13,6 +13,23 @@ public static class PoolChecker
     public static CheckResult Run(PoolReader pool, CheckOptions? options = null)
     {
         var ctx = new CheckContext(pool, options ?? new CheckOptions());
+        Walk(ctx);
+        CheckLeaks(ctx);
+        options?.Progress?.Invoke(1, "done");
+        return ctx.Result;
+    }
+
+    /// <summary>What is allocated, and nothing leads to it. Null: something else is wrong with the pool, so that can't be told.</summary>
+    internal static List<(uint Vdev, ulong Offset, ulong Length)>? Unreachable(PoolReader pool)
+    {
+        var ctx = new CheckContext(pool, new CheckOptions { ReadData = false });
+        Walk(ctx);
+        return ctx.IsPartial || ctx.Result.Errors > 0 ? null : [.. ctx.Allocated.Except(ctx.Referenced)];
+    }
+
+    private static void Walk(CheckContext ctx)
+    {
+        PoolReader pool = ctx.Pool;
         ctx.Progress("labels");
         CheckLabels(ctx);
         ctx.Progress("space maps");
@@ -32,9 +49,6 @@ public static class PoolChecker
 
         ctx.Progress("space");
         CheckDeferred(ctx);
-        CheckLeaks(ctx);
-        options?.Progress?.Invoke(1, "done");
-        return ctx.Result;
     }
 
     private static void CheckLabels(CheckContext ctx)

@@ -87,6 +87,22 @@ public sealed partial class SpaAllocator
         _mutex.Exit();
     }
 
+    /// <summary>Frees a range in which everything is allocated.</summary>
+    internal void FreeRange(uint vdev, ulong offset, ulong length, ulong txg)
+    {
+        const ulong PieceMax = 1 << 30;
+        ulong metaslab = 1UL << _byId[vdev]!.Vdev.MetaslabShift;
+        _mutex.Enter();
+        for (ulong end = offset + length; offset < end;)
+        {
+            ulong piece = Math.Min(Math.Min(end - offset, PieceMax), metaslab - (offset & (metaslab - 1)));
+            FreeDva(Dva.Create(vdev, offset, piece), txg);
+            offset += piece;
+        }
+
+        _mutex.Exit();
+    }
+
     private void MakeEmpty(MetaslabGroup? g)
     {
         for (int i = 0; i < g?.Count; i++)

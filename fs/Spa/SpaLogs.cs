@@ -30,6 +30,9 @@ public sealed partial class Spa
         }
     }
 
+    /// <summary>A log was cut off where it goes on on a missing device: what lay behind that is still allocated.</summary>
+    internal bool IsLogCut { get; set; }
+
     /// <summary>Is this address on a log device that is missing?</summary>
     internal bool IsOnMissingLog(in Dva dva)
     {

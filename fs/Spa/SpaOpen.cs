@@ -32,9 +32,10 @@ public sealed partial class Spa
             if (!spa.IsReadOnly)
             {
                 List<Objset> claimed = spa.ClaimLogs(out ulong newest);
+                List<(uint, ulong, ulong)> lost = spa.IsLogCut ? PoolChecker.Unreachable(PoolReader.Open(devices)) ?? [] : [];
                 spa.StartWriting();
                 spa.FinishClaims(claimed, newest);
-                spa.ForgetMissingLogs();
+                spa.ForgetMissingLogs(lost);
             }
 
             return spa;

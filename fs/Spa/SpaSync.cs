@@ -199,7 +199,7 @@ public sealed partial class Spa
     {
         foreach (Vdev v in Vdevs)
         {
-            if (IsWritten(v, config: true))
+            if (IsWritten(v, logs: true))
             {
                 Check(v, VdevLabel.WriteConfig(v.Door, first, config.ToLabel(config.Tops.First(t => t.Id == v.Id)), _stored), "a write of a label to");
             }
@@ -211,15 +211,16 @@ public sealed partial class Spa
         for (int i = 0; i < Vdevs.Count; i++)
         {
             Vdev v = Vdevs[i];
-            if (IsWritten(v, config))
+            if (IsWritten(v, config || v.HasUnflushedLog))
             {
-                Check(v, v.Flush(), "a flush of");
+                Check(v, v.IsLog ? v.FlushLog() : v.Flush(), "a flush of");
             }
         }
     }
 
-    /// <summary>Log blocks are flushed by who commits: a txg needs log devices only for their labels, and can do without those.</summary>
-    private static bool IsWritten(Vdev v, bool config) => !v.IsLog || (config && v.Fault is null);
+    /// <summary>Log blocks are flushed by who commits, unless a txg comes in between: they lead to blocks that it says are allocated. Beside that a
+    /// txg needs log devices only for their labels, and can do without those.</summary>
+    private static bool IsWritten(Vdev v, bool logs) => !v.IsLog || (logs && v.Fault is null);
 
     private void Check(Vdev v, int error, string what)
     {

@@ -234,8 +234,9 @@ public sealed partial class Spa
         Vdevs = vdevs;
     }
 
-    /// <summary>The logs end before what lies on missing devices (ZilClaim): nothing refers to that any more.</summary>
-    private void ForgetMissingLogs()
+    /// <summary>The logs end before what lies on missing devices (ZilClaim): nothing refers to that any more, nor to what only that led to.</summary>
+    /// <param name="lost">That: vdev, offset, length.</param>
+    private void ForgetMissingLogs(List<(uint Vdev, ulong Offset, ulong Length)> lost)
     {
         if (MissingLogs.Count > 0)
         {
@@ -244,6 +245,11 @@ public sealed partial class Spa
                 foreach (Vdev v in MissingLogs)
                 {
                     Allocator.ClearLog(v.Id, tx);
+                }
+
+                foreach ((uint vdev, ulong offset, ulong length) in lost)
+                {
+                    Allocator.FreeRange(vdev, offset, length, tx.Txg);
                 }
             });
         }

@@ -1,3 +1,5 @@
+using ZfsLite.Kmem.Spl;
+
 namespace ZfsLite.Fs;
 
 /// <summary>
@@ -17,6 +19,9 @@ public sealed unsafe class Vdev
 
     /// <summary>Index in the pool's tree.</summary>
     public required uint Id { get; init; }
+
+    private long _logWrites;
+    private long _logFlushed;
 
     /// <summary>Identity.</summary>
     public required ulong Guid { get; init; }
@@ -103,7 +108,20 @@ public sealed unsafe class Vdev
     public int Flush() => Door.Flush();
 
     /// <summary>As <see cref="Flush"/>, of blocks of the intent log: a failure does not suspend the pool.</summary>
-    internal int FlushLog() => Guard?.TryFlush() ?? Io.Flush();
+    internal int FlushLog()
+    {
+        long written = Katomic.Load(ref _logWrites);
+        int error = Guard?.TryFlush() ?? Io.Flush();
+        if (error == 0)
+        {
+            Katomic.Store(ref _logFlushed, written);
+        }
+
+        return error;
+    }
+
+    /// <summary>Are there blocks of the intent log that no <see cref="FlushLog"/> has covered?</summary>
+    internal bool HasUnflushedLog => Katomic.Load(ref _logWrites) != Katomic.Load(ref _logFlushed);
 
     /// <summary>Writes segments from a DVA offset. 0 or an errno.</summary>
     public int Write(ulong dvaOffset, ReadOnlySpan<IoSegment> segments) => Door.Write(Place(dvaOffset, segments), segments);
@@ -115,7 +133,13 @@ public sealed unsafe class Vdev
     internal int WriteLog(ulong dvaOffset, ReadOnlySpan<IoSegment> segments, bool through)
     {
         long at = Place(dvaOffset, segments);
-        return Guard is { } guard ? guard.TryWrite(at, segments, through) : through ? Io.WriteThrough(at, segments) : Io.Write(at, segments);
+        int error = Guard is { } guard ? guard.TryWrite(at, segments, through) : through ? Io.WriteThrough(at, segments) : Io.Write(at, segments);
+        if (!through)
+        {
+            Katomic.Increment(ref _logWrites);
+        }
+
+        return error;
     }
 
     private long Place(ulong dvaOffset, ReadOnlySpan<IoSegment> segments)

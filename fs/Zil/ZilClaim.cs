@@ -22,6 +22,7 @@ internal static unsafe class ZilClaim
 
         if (spa.IsOnMissingLog(header->Log.Dva0))
         {
+            spa.IsLogCut = true;
             *header = default;
             return true;
         }
@@ -101,6 +102,7 @@ internal static unsafe class ZilClaim
         {
             if (spa.IsOnMissingLog(chain.Bp.Dva0))
             {
+                spa.IsLogCut = true;
                 header->ClaimBlockSeq = last;
                 header->ClaimRecordSeq = lastRecord;
                 break;

@@ -18,6 +18,9 @@ internal sealed unsafe partial class Zilog
 
     private bool _broken;
     private long _faultsSeen;
+
+    // Open from the writing of the last block of a batch until it is flushed.
+    private DmuTx? _lastTx;
     private byte* _buffer;
     private int _used;
     private int _records;
@@ -115,7 +118,9 @@ internal sealed unsafe partial class Zilog
         bool whole = AppendAll(batch, copied) && (_records == 0 || WriteBlock(Predict(), last: true));
         ZioBuf.Free(_buffer, ZilBlock.MaxSize, _buffers, pooled);
         _buffer = null;
-        if (!whole || !FlushTouched())
+        bool good = whole && FlushTouched();
+        EndLast(good);
+        if (!good)
         {
             _syncTxg = newest;
             _stats.Synced++;
@@ -342,53 +347,51 @@ internal sealed unsafe partial class Zilog
     private bool Begin(long total)
     {
         Checksum256 chain = new(Krandom.NextUInt64(), Krandom.NextUInt64(), _os.Id, 1);
-        Lwb* first = Allocate(SizeFor(total), chain);
+        Lwb* first = Allocate(SizeFor(total), chain, out DmuTx? tx);
         if (first is null)
         {
             return false;
         }
 
+        tx!.Commit();
         _txg.WaitSynced(first->MaxTxg);
         return !_spa.HasFailed;
     }
 
     /// <summary>
-    /// Allocates a block and appends it to the chain, in a transaction of its own: the first one must be there when its txg syncs. Null: no
-    /// space, no memory at once, or no pool to write to.
+    /// Allocates a block and appends it to the chain, in a transaction of its own, which the caller ends: a txg must not be on disk with a block to
+    /// which nothing leads. Null: no space, no memory at once, or no pool to write to.
     /// </summary>
-    private Lwb* Allocate(int size, in Checksum256 chain)
+    private Lwb* Allocate(int size, in Checksum256 chain, out DmuTx? tx)
     {
+        tx = null;
         var lwb = (Lwb*)_lwbs.Alloc(KmFlags.PushPage | KmFlags.NoSleep);
         if (lwb is null)
         {
             return null;
         }
 
-        DmuTx tx = DmuTx.Create(_txg);
-        tx.MarkNetFree();
-        if (tx.Assign(TxAssign.Wait | TxAssign.NoThrottle) != 0)
+        DmuTx own = DmuTx.Create(_txg);
+        own.MarkNetFree();
+        if (own.Assign(TxAssign.Wait | TxAssign.NoThrottle) != 0)
         {
-            tx.Abort();
+            own.Abort();
             _lwbs.Free((byte*)lwb);
             return null;
         }
 
         Span<Dva> dvas = stackalloc Dva[1];
-        bool placed = _spa.Allocator.TryAllocate(size, 1, tx.Txg, dvas, log: true);
-        if (placed)
+        if (!_spa.Allocator.TryAllocate(size, 1, own.Txg, dvas, log: true))
         {
-            *lwb = new Lwb { Bp = ZilBlock.MakePointer(dvas[0], size, tx.Txg, chain), MaxTxg = tx.Txg };
-            Append(lwb);
-            _spa.AddDirtyObjset(_os, tx.Txg);
-        }
-
-        tx.Commit();
-        if (!placed)
-        {
+            own.Commit();
             _lwbs.Free((byte*)lwb);
             return null;
         }
 
+        *lwb = new Lwb { Bp = ZilBlock.MakePointer(dvas[0], size, own.Txg, chain), MaxTxg = own.Txg };
+        Append(lwb);
+        _spa.AddDirtyObjset(_os, own.Txg);
+        tx = own;
         return lwb;
     }
 
@@ -413,7 +416,7 @@ internal sealed unsafe partial class Zilog
     private bool WriteBlock(int nextSize, bool last = false)
     {
         Lwb* lwb = _tail;
-        Lwb* next = Allocate(nextSize, ZilBlock.NextOf(lwb->Bp.Checksum));
+        Lwb* next = Allocate(nextSize, ZilBlock.NextOf(lwb->Bp.Checksum), out DmuTx? tx);
         if (next is null)
         {
             return false;
@@ -438,7 +441,35 @@ internal sealed unsafe partial class Zilog
         _used = ZilBlock.ChainSize;
         _records = 0;
         _recordsTxg = 0;
+        _lastTx = tx;
+        if (!last || error != 0)
+        {
+            EndLast(error == 0);
+        }
+
         return error == 0;
+    }
+
+    /// <summary>
+    /// The block that leads to the newest one is on disk, or may not be: then the chain, which has no record of a younger txg, is given up in the
+    /// very txg that the newest one was allocated in.
+    /// </summary>
+    private void EndLast(bool good)
+    {
+        if (_lastTx is not { } tx)
+        {
+            return;
+        }
+
+        if (!good)
+        {
+            _lock.Enter();
+            _dropTxg = tx.Txg;
+            _lock.Exit();
+        }
+
+        _lastTx = null;
+        tx.Commit();
     }
 
     private bool FlushTouched()

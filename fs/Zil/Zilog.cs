@@ -193,7 +193,7 @@ internal sealed unsafe partial class Zilog
 
         ulong txg = tx.Txg;
         _lock.Enter();
-        _dropTxg = txg;
+        _dropTxg = _dropTxg != 0 ? _dropTxg : txg;
         _dropAlso = also;
         _lock.Exit();
         _spa.AddDirtyObjset(_os, txg);

@@ -134,6 +134,44 @@ public sealed class LogDeviceTests
         p.Judge();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_log_that_goes_on_on_other_disks_behind_a_missing_one_leaks_nothing(bool headIsHere)
+    {
+        using var p = new LogPool(logs: 2);
+        (uint head, uint next) = headIsHere ? (2u, 1u) : (1u, 2u);
+        p.Spa.Allocator.UseLog(next, use: false);
+        p.MakeCommitted("first", 100);
+        p.MakeCommitted("second", Large);
+        p.Spa.Allocator.UseLog(next, use: true);
+        p.Spa.Allocator.UseLog(head, use: false);
+        p.MakeCommitted("third", Large);
+        p.Spa.Allocator.UseLog(next, use: false);
+        p.MakeCommitted("fourth", Large);
+        p.MakeCommitted("fifth", 100);
+        List<MemoryVdevIo> images = p.Images();
+        p.Shut();
+
+        // Claimed, and not replayed: what the log refers to is on record in the space maps.
+        Spa.Open(images, new SpaOpenOptions()).Close();
+        MemoryVdevIo gone = images[1];
+        images.Remove(gone);
+        p.Disks.Clear();
+        p.Disks.AddRange(images);
+        p.Open(withoutLog: true);
+        Assert.Equal(headIsHere, p.Has("second"));
+        p.Shut();
+        LogPool.JudgeImages("tank", [images[0], gone, images[1]]);
+        p.Open(withoutLog: true);
+        p.MakeCommitted("after", Large);
+        p.Shut();
+        LogPool.JudgeImages("tank", [images[0], gone, images[1]]);
+        p.Disks.Insert(1, gone);
+        p.Open();
+        p.Verify("after", Large);
+    }
+
     [Fact]
     public void A_missing_log_device_can_be_removed_for_good_and_a_data_device_can_not()
     {
