@@ -49,7 +49,7 @@ usage: ./fuse-test.sh COMMAND
                         N minutes (3) of parallel work with kill -9 of the daemon
   torture kmem [--schedules N | --minutes M] [--seed S] [--engine slubq|spl|both] [--resume]
                         random schedules of the slab engines in the simulator (1,000,000)
-  torture crash [--states N | --minutes M] [--seed S] [--resume]
+  torture crash [--states N | --minutes M] [--seed S] [--zdb N] [--resume]
                         the power fails after every write and flush of seeded workloads (1,000,000)
   torture images [--images N | --minutes M] [--seed S] [--pool NAME|all] [--resume]
                         damaged pools, most with right checksums: opened, listed, read, written,

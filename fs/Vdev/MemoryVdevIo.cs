@@ -91,19 +91,23 @@ public sealed unsafe class MemoryVdevIo : IVdevIo
         return disk;
     }
 
-    /// <summary>Writes the contents to a stream.</summary>
+    /// <summary>Writes the contents to an empty stream that can seek; in a file, what was never written is a hole.</summary>
     public void Save(Stream target)
     {
-        var zeros = new byte[ChunkSize];
+        target.SetLength(Size);
         for (long at = 0; at < Size; at += ChunkSize)
         {
-            byte[] chunk;
+            byte[]? chunk;
             lock (_lock)
             {
-                chunk = _chunks.GetValueOrDefault(at >> ChunkShift).Bytes ?? zeros;
+                chunk = _chunks.GetValueOrDefault(at >> ChunkShift).Bytes;
             }
 
-            target.Write(chunk, 0, (int)Math.Min(ChunkSize, Size - at));
+            if (chunk is not null)
+            {
+                target.Position = at;
+                target.Write(chunk, 0, (int)Math.Min(ChunkSize, Size - at));
+            }
         }
     }
 

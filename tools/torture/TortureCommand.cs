@@ -31,6 +31,8 @@ internal static class TortureCommand
 
     private static readonly Option<long?> s_crashSchedules = new("--schedules") { Description = "Seeds in all, each of some 3,000 states." };
 
+    private static readonly Option<int> s_zdb = new("--zdb") { Description = "Has zdb -bcc judge one in so many states, and the first of each kind of a seed, before the recovery and after it; 0: none." };
+    private static readonly Option<string> s_zfslite = new("--zfslite") { Description = "The program that runs zdb.", DefaultValueFactory = static _ => "artifacts/zfslite" };
     private static readonly Option<double?> s_minutes = new("--minutes") { Description = "How long at most." };
     private static readonly Option<double?> s_allMinutes = new("--minutes") { Description = "Without a kind: runs every kind, for this long together." };
     private static readonly Option<ulong> s_seed = new("--seed") { Description = "First seed.", DefaultValueFactory = static _ => 1 };
@@ -62,7 +64,7 @@ internal static class TortureCommand
         kmem.SetAction(Kmem);
         var crash = new Command("crash", "Crashes of the whole stack after every write and every flush, against a journal: what was acknowledged is there, every name is old or new, the pool is clean.")
         {
-            s_states, s_crashSchedules, s_minutes, s_seed, s_resume, s_crashState, s_workers, s_plant, s_plantSeed,
+            s_states, s_crashSchedules, s_minutes, s_seed, s_zdb, s_zfslite, s_resume, s_crashState, s_workers, s_plant, s_plantSeed,
         };
         crash.SetAction(Crash);
         s_pool.AcceptOnlyFromAmong([.. ImagePools.Names, "all"]);
@@ -125,6 +127,13 @@ internal static class TortureCommand
     private static int Crash(ParseResult parsed)
     {
         long? schedules = parsed.GetValue(s_crashSchedules);
+        int zdb = parsed.GetValue(s_zdb);
+        string zfslite = Path.GetFullPath(parsed.GetValue(s_zfslite)!);
+        if (zdb < 0 || (zdb > 0 && (!File.Exists(zfslite) || !KillDaemon.HasZdb)))
+        {
+            return Usage(zdb < 0 ? "--zdb is at least 0." : !File.Exists(zfslite) ? $"{zfslite} does not exist; build it: ./fuse-test.sh build." : "zdb is not installed.", TortureSettings.Crash);
+        }
+
         return Checked(parsed, new TortureSettings
         {
             Torture = TortureSettings.Crash,
@@ -132,6 +141,8 @@ internal static class TortureCommand
             FirstSeed = parsed.GetValue(s_seed),
             Schedules = schedules,
             States = parsed.GetValue(s_states) ?? (schedules is null && parsed.GetValue(s_minutes) is null ? StatesByDefault : null),
+            ZdbOneIn = zdb,
+            Zfslite = zfslite,
             StateFile = parsed.GetValue(s_crashState)!,
             Workers = parsed.GetValue(s_workers),
         });

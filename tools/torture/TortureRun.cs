@@ -143,7 +143,7 @@ internal sealed class TortureRun : IDisposable
                 _nextBlock += (ulong)block.Count;
             }
 
-            return new TortureOrder(_state.Engines[block.Ordered++], block.First, block.Count, _settings.Plant, _settings.PlantSeed);
+            return new TortureOrder(_state.Engines[block.Ordered++], block.First, block.Count, _settings.Plant, _settings.PlantSeed, _settings.ZdbOneIn, _settings.Zfslite);
         }
     }
 

@@ -45,6 +45,12 @@ internal sealed record TortureSettings
     /// <summary>The seed.</summary>
     public ulong PlantSeed { get; init; }
 
+    /// <summary>crash: zdb judges one in so many states; 0: none.</summary>
+    public int ZdbOneIn { get; init; }
+
+    /// <summary>The program that runs zdb.</summary>
+    public string Zfslite { get; init; } = "";
+
     /// <summary>Progress is counted in states, not in schedules.</summary>
     public bool CountsStates => Torture == Crash;
 

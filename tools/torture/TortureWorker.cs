@@ -69,7 +69,7 @@ internal static class TortureWorker
             }
 
             CrashFault fault = seed == order.PlantSeed ? Enum.Parse<CrashFault>(order.Plant) : CrashFault.None;
-            if (CrashSchedule.Run(seed, CrashLimits.Long, fault, counts, OnState) is { } text)
+            if (CrashSchedule.Run(seed, CrashLimits.Long, fault, counts, OnState, SamplerOf(order)) is { } text)
             {
                 return Fail(new TortureFailure(order.Engine, seed, 1, text));
             }
@@ -77,6 +77,17 @@ internal static class TortureWorker
 
         return "c " + JsonSerializer.Serialize(counts.ToNames());
     }
+
+    private static CrashSampler? SamplerOf(TortureOrder order) => order.ZdbOneIn == 0 ? null : new CrashSampler(order.ZdbOneIn, directory =>
+    {
+        var info = new ProcessStartInfo(order.Zfslite, ["zdb", directory, "tank"]) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
+        using Process process = Process.Start(info)!;
+        process.StandardInput.Close();
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output + error.GetAwaiter().GetResult());
+    });
 
     private static string ServeKmem(TortureOrder order, TextWriter output)
     {

@@ -28,6 +28,7 @@ public sealed class CrashStateTests
             counts.Add(schedule.Counts);
         }
 
+        Assert.True(counts[CrashCount.IoErrors] > 0 && counts[CrashCount.LogsFailed] > 0, $"{counts[CrashCount.IoErrors]} I/Os and {counts[CrashCount.LogsFailed]} log devices failed");
         Assert.True(counts[CrashCount.Recrashed] > wanted / 20, $"only {counts[CrashCount.Recrashed]} recoveries were crashed");
         Assert.True(counts[CrashCount.UsedAfterwards] > wanted / 20, $"only {counts[CrashCount.UsedAfterwards]} pools were used afterwards");
     }
@@ -43,9 +44,27 @@ public sealed class CrashStateTests
         Assert.Contains("crash after", schedule.Failure, StringComparison.Ordinal);
     }
 
-    private static CrashSchedule Run(ulong seed, CrashFault fault)
+    [ZfsFuseFact]
+    public void ZdbFindsCleanWhatEachKindOfCrashLeavesAndWhatItsRecoveryMakesOfIt()
     {
-        var schedule = new CrashSchedule(seed, s_limits, fault);
+        const CrashKinds All = CrashKinds.Lost | CrashKinds.Kept | CrashKinds.Reordered | CrashKinds.Torn | CrashKinds.IoError | CrashKinds.LogDevice | CrashKinds.Recrashed;
+        var sampler = new CrashSampler(1500, static folder => ZfsFuseTools.ZdbCheck(folder, "tank"));
+        int logsFailed = 0;
+        for (ulong seed = 1; sampler.Kinds != All || logsFailed == 0; seed++)
+        {
+            Assert.True(seed < 40, $"only {sampler.Kinds}, {logsFailed} log devices failed");
+            CrashSchedule schedule = Run(seed, CrashFault.None, sampler);
+            Assert.True(schedule.Failure is null, $"seed {seed}: {schedule.Failure}");
+            logsFailed += (int)schedule.Counts[CrashCount.LogsFailed];
+            Assert.Null(sampler.Judge());
+        }
+
+        Assert.True(sampler.Judged >= 10, $"{sampler.Judged} images");
+    }
+
+    private static CrashSchedule Run(ulong seed, CrashFault fault, CrashSampler? sampler = null)
+    {
+        var schedule = new CrashSchedule(seed, s_limits, fault, sampler);
         InThread(schedule, schedule.Record, fault);
         if (schedule.Failure is null)
         {

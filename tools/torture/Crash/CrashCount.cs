@@ -23,4 +23,13 @@ internal enum CrashCount
 
     /// <summary>Pools that were changed and synced after the recovery.</summary>
     UsedAfterwards,
+
+    /// <summary>Writes and flushes that failed under the workloads.</summary>
+    IoErrors,
+
+    /// <summary>Log devices that were out of use when their workload ended.</summary>
+    LogsFailed,
+
+    /// <summary>Disks that zdb -bcc found clean, before a recovery and after it.</summary>
+    CleanToZdb,
 }

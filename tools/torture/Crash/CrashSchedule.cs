@@ -8,7 +8,8 @@ namespace ZfsLite.Torture;
 /// One crash schedule. Record runs the whole stack once, on disks that record, with a workload that keeps a journal of what it did and of what
 /// was acknowledged. Judge then lets the power fail after every write and every flush and makes disks that the crash may have left. Of each of
 /// them the pool must open and mount; the oracle (<see cref="CrashModel"/>) must find a state that the workload went through, not before
-/// what was acknowledged; after a clean export the checker must find nothing. Some recoveries are crashed in turn.
+/// what was acknowledged; after a clean export the checker must find nothing. Some recoveries are crashed in turn. In some schedules writes and flushes fail under the
+/// workload, those of a log device also for good.
 /// On the simulator the seed says everything.
 /// </summary>
 internal sealed unsafe class CrashSchedule
@@ -27,6 +28,8 @@ internal sealed unsafe class CrashSchedule
     private readonly int _disks;
     private readonly int _workers;
     private readonly int _logDisks;
+    private readonly bool _failing;
+    private readonly CrashSampler? _sampler;
     private readonly bool _always;
     private readonly bool _throughput;
     private readonly DiskLog _log = new();
@@ -34,8 +37,9 @@ internal sealed unsafe class CrashSchedule
     private readonly List<CrashModel> _models = [];
     private string? _workerFailure;
 
-    internal CrashSchedule(ulong seed, CrashLimits limits, CrashFault fault = CrashFault.None)
+    internal CrashSchedule(ulong seed, CrashLimits limits, CrashFault fault = CrashFault.None, CrashSampler? sampler = null)
     {
+        _sampler = sampler;
         _seed = seed;
         _limits = limits;
         _fault = fault;
@@ -47,6 +51,8 @@ internal sealed unsafe class CrashSchedule
         _always = _random.OneIn(5);
         _throughput = _random.OneIn(4);
         _logDisks = _random.OneIn(4) ? 1 : 0;
+        _failing = _random.OneIn(3);
+        _logDisks = _failing && _random.OneIn(2) ? 1 : _logDisks;
     }
 
     /// <summary>Sums of what was done.</summary>
@@ -56,7 +62,7 @@ internal sealed unsafe class CrashSchedule
     internal string? Failure { get; private set; }
 
     /// <summary>The pool's form, for messages.</summary>
-    internal string Form => $"ashift {_ashift}, records of {_recordSize}, {_disks} disks and {_logDisks} for the log, {_workers} workers, sync={(_always ? "always" : "standard")}, logbias={(_throughput ? "throughput" : "latency")}";
+    internal string Form => $"ashift {_ashift}, records of {_recordSize}, {_disks} disks and {_logDisks} for the log, {_workers} workers, sync={(_always ? "always" : "standard")}, logbias={(_throughput ? "throughput" : "latency")}{(_failing ? ", failing I/O" : "")}";
 
     /// <summary>Runs one on the simulator.</summary>
     /// <param name="seed">Says everything.</param>
@@ -64,11 +70,13 @@ internal sealed unsafe class CrashSchedule
     /// <param name="fault">A fault to plant.</param>
     /// <param name="counts">What was done is added, if all held.</param>
     /// <param name="onState">Called before each state.</param>
+    /// <param name="sampler">Has zdb judge a sample; null: no zdb.</param>
     /// <returns>What went wrong; null if nothing did.</returns>
-    internal static string? Run(ulong seed, CrashLimits limits, CrashFault fault, CrashCounts counts, Action onState)
+    internal static string? Run(ulong seed, CrashLimits limits, CrashFault fault, CrashCounts counts, Action onState, CrashSampler? sampler = null)
     {
-        var schedule = new CrashSchedule(seed, limits, fault);
-        string? failure = schedule.InWorld(schedule.Record) ?? schedule.InWorld(() => schedule.Judge(onState));
+        var schedule = new CrashSchedule(seed, limits, fault, sampler);
+        string? failure = schedule.InWorld(schedule.Record) ?? schedule.InWorld(() => schedule.Judge(onState)) ?? sampler?.Judge();
+        schedule.Counts[CrashCount.CleanToZdb] = sampler?.Judged ?? 0;
         if (failure is null)
         {
             counts.Add(schedule.Counts);
@@ -90,7 +98,9 @@ internal sealed unsafe class CrashSchedule
     internal void Record()
     {
         MemoryVdevIo[] blank = Prepare();
-        Spa spa = Spa.Open([.. blank.Select(_log.Record)], new SpaOpenOptions { Workers = 1 });
+        IVdevIo[] disks = [.. blank.Select(_log.Record)];
+        disks = _failing ? [.. disks.Select((d, i) => new CrashDisk(d, new SeededRandom((_seed * 37) + (ulong)i), isLog: i >= _disks))] : disks;
+        Spa spa = Spa.Open(disks, new SpaOpenOptions { Workers = 1 });
         Objset os = spa.OpenObjset("tank");
         Zfsvfs fs = Zfsvfs.Mount(os, false, AtimeMode.Off);
         var threads = new List<Kthread>();
@@ -106,6 +116,8 @@ internal sealed unsafe class CrashSchedule
 
         threads.ForEach(static t => t.Join());
         Plant(fs);
+        Counts[CrashCount.LogsFailed] = spa.Vdevs.Count(static v => v.Fault is not null);
+        Counts[CrashCount.IoErrors] = disks.OfType<CrashDisk>().Sum(static d => d.Failed);
         fs.Unmount();
         spa.CloseObjset(os);
         spa.Close();
@@ -128,7 +140,7 @@ internal sealed unsafe class CrashSchedule
             foreach (int[] choice in CrashChoices.Of(images, _random, now != must, _limits.ExhaustiveMax, _limits.RandomCount))
             {
                 onState?.Invoke();
-                JudgeState(images.Make(choice), images.Point, recrashed: false);
+                JudgeState(images.Make(choice), images.Point, KindsOf(images, choice));
                 if (Failure is not null)
                 {
                     DiskWrite last = _log.Writes[images.Point - 1];
@@ -216,12 +228,26 @@ internal sealed unsafe class CrashSchedule
         }
     }
 
-    private void JudgeState(MemoryVdevIo[] disks, int point, bool recrashed)
+    private CrashKinds KindsOf(CrashImages images, int[] choice) => _sampler is null ? CrashKinds.None
+        : CrashKindsOf.Survivors(images.Places, choice) | (_logDisks > 0 ? CrashKinds.LogDevice : 0) | (_failing ? CrashKinds.IoError : 0);
+
+    private void JudgeState(MemoryVdevIo[] disks, int point, CrashKinds kinds, bool recrashed = false)
     {
         Counts[CrashCount.States]++;
+        bool sampled = _sampler?.Wants(kinds) == true;
+        if (sampled)
+        {
+            _sampler!.Keep($"seed {_seed}, crash after {point} of {_log.Writes.Count} writes and flushes, {Form}", kinds, disks);
+        }
+
         bool again = !recrashed && _random.OneIn(_limits.RecrashOneIn);
         var log = new DiskLog();
         Failure = Recover(again ? [.. disks.Select(log.Record)] : disks, point);
+        if (sampled && !again && Failure is null)
+        {
+            _sampler!.Keep($"seed {_seed}, recovered from a crash after {point} of {_log.Writes.Count} writes and flushes, {Form}", kinds, disks);
+        }
+
         if (Failure is not null || !again)
         {
             return;
@@ -237,7 +263,7 @@ internal sealed unsafe class CrashSchedule
         List<int[]> choices = CrashChoices.Of(images, _random, again: true, _limits.ExhaustiveMax, 1);
         int[] choice = choices[_random.Next(choices.Count)];
         Counts[CrashCount.Recrashed]++;
-        JudgeState(images.Make(choice), point, recrashed: true);
+        JudgeState(images.Make(choice), point, KindsOf(images, choice) | CrashKinds.Recrashed, recrashed: true);
         if (Failure is not null)
         {
             Failure = $"and a second crash after {target} of the {log.Count} writes and flushes of the recovery, survivors {Text(choice)}: {Failure}";

@@ -66,7 +66,7 @@ internal sealed unsafe class CrashWorkload(Zfsvfs fs, Spa spa, DiskLog log, Cras
             case 24: PunchHole(); break;
             case < 29: FileSync(); break;
             case 29: SyncAll(); break;
-            case 30: spa.Txg.Kick(); break;
+            case 30: KickOrMend(); break;
             default: OpenOrClose(); break;
         }
     }
@@ -319,6 +319,22 @@ internal sealed unsafe class CrashWorkload(Zfsvfs fs, Spa spa, DiskLog log, Cras
         int step = model.Step;
         Require(fs.SyncFs(), "syncfs");
         model.Acknowledge(new CrashAck(log.Count, step, 0));
+    }
+
+    /// <summary>A log device that failed may be in order again, or not.</summary>
+    private void KickOrMend()
+    {
+        try
+        {
+            if (spa.ClearLogFaults() == 0)
+            {
+                spa.Txg.Kick();
+            }
+        }
+        catch (ZfsException)
+        {
+            // It still fails.
+        }
     }
 
     /// <summary>Files that are open when they lose their last name go on living without one.</summary>
