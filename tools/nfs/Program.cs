@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
@@ -10,10 +12,13 @@ using ZfsLite.NfsHold;
 //   sum F           reads the file by its handle; the sha256 of its content
 //   stat F          asks for its attributes, by its handle; its file number
 //   put F TEXT      writes TEXT at its beginning, by its handle
+//   open4 F PORT PATH  opens a file over v4 with a client of our own, which can do what libnfs can't; sum4, stat4, put4: as above
+//   reclaim4 F      takes the open of such a file up again after a restart of the server
 //   fill F PATH     writes the content of a local file, in pieces that libnfs 4.0 can send over v4 (larger ones it can't encode)
 const int timeoutMs = 20_000;
 const int readWrite = 2;
 var dirs = new Dictionary<string, nint>(StringComparer.Ordinal);
+var files4 = new Dictionary<string, Nfs4File>(StringComparer.Ordinal);
 var files = new Dictionary<string, (nint Nfs, nint File)>(StringComparer.Ordinal);
 
 while (Console.In.ReadLine() is { } line)
@@ -25,6 +30,11 @@ while (Console.In.ReadLine() is { } line)
         ("file", 4) => OpenFile(words[1], words[2], words[3]),
         ("sum", 2) => Sum(words[1]),
         ("stat", 2) => Stat(words[1]),
+        ("open4", 4) => Four(() => Done(() => files4[words[1]] = new Nfs4File(int.Parse(words[2], CultureInfo.InvariantCulture), words[3]))),
+        ("sum4", 2) => Four(() => Convert.ToHexStringLower(files4[words[1]].Sum())),
+        ("stat4", 2) => Four(() => files4[words[1]].Number()),
+        ("put4", 3) => Four(() => Done(() => files4[words[1]].Put(Encoding.UTF8.GetBytes(words[2])))),
+        ("reclaim4", 2) => Four(() => Done(files4[words[1]].Reclaim)),
         ("put", 3) => Write(words[1], Encoding.UTF8.GetBytes(words[2])),
         ("fill", 3) => Write(words[1], File.ReadAllBytes(words[2])),
         _ => "error 22 no such command",
@@ -113,6 +123,29 @@ unsafe string Stat(string name)
     ulong* attributes = stackalloc ulong[numbers];
     int rc = LibNfs.Stat(nfs, file, attributes);
     return rc < 0 ? Answer(nfs, rc) : $"ok {attributes[fileNumber]}";
+}
+
+static object? Done(Action action)
+{
+    action();
+    return null;
+}
+
+static string Four(Func<object?> action)
+{
+    const int eio = 5;
+    try
+    {
+        return $"ok {action()}".TrimEnd();
+    }
+    catch (Nfs4Exception e)
+    {
+        return $"error {e.Status} {e.Message}";
+    }
+    catch (Exception e) when (e is IOException or SocketException)
+    {
+        return $"error {eio} {e.Message}";
+    }
 }
 
 // Of a READ that the server refused, libnfs 4.0 says EFAULT, and takes the number that the server gave for the beginning of a text.

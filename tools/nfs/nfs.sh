@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The demonstration behind ./fuse-test.sh nfs: a mount exported by nfs-ganesha over NFS v3 and v4, in a network namespace of its own
 # (and with a /run of its own, so that no portmapper of the machine is met). What is written on one side is compared on the other;
-# handles are used after eviction, after a restart of the daemon and after their object's number went to another; then the
-# recursive transaction of 2011 over NFS, and the same load under the fix. Root, for open_by_handle_at and the namespaces.
+# handles are used after eviction, after restarts of the daemon and of the server (over v3 and v4), and after their object's number
+# went to another; then the recursive transaction of 2011 over NFS, and the same load under the fix. Root, for open_by_handle_at and
+# the namespaces.
 # Environment: ZFSLITE (the command), NFSHOLD (the client that keeps handles), FIO_NFS (a fio with the nfs engine),
 # NFS_DIR (default: artifacts/nfs), NFS_SEED (default 1).
 set -euo pipefail
@@ -20,7 +21,7 @@ readonly NFS_PORT=20490 MOUNT_PORT=20480
 readonly V3="?nfsport=$NFS_PORT&mountport=$MOUNT_PORT&version=3" V4="?nfsport=$NFS_PORT&version=4"
 readonly HOST=nfs://127.0.0.1
 readonly LAB_MEMORY=16M LAB_SECONDS=45 DEADLOCK_SECONDS_MAX=55 SMALL_JOBS=4 SMALL_FILES=3000
-readonly ESTALE=116 REUSE_TRIES_MAX=2000
+readonly ESTALE=116 NFS4_STALE=70 NFS4_STALE_STATE=10023 REUSE_TRIES_MAX=2000
 
 # shellcheck source=tools/demo/common.sh
 . "$ROOT/tools/demo/common.sh"
@@ -59,11 +60,14 @@ make_space() {
 }
 
 # The server's cache keeps few files, so that it closes them soon: a file that is kept open is never forgotten by the kernel below.
+# write_config GRACE: with "true", opens of v4 can be taken up again after a restart, and until all were, or for a time, new ones wait.
 write_config() {
+    local graceless=true
+    [ "$1" = false ] || graceless=false
     cat >"$OUT/ganesha.conf" <<TEXT
 NFS_CORE_PARAM { Protocols = 3, 4; NFS_Port = $NFS_PORT; MNT_Port = $MOUNT_PORT; Enable_NLM = false; Enable_RQUOTA = false;
     mount_path_pseudo = true; Enable_UDP = false; }
-NFSv4 { Graceless = true; Minor_Versions = 0, 1, 2; RecoveryBackend = fs; RecoveryRoot = $OUT/recovery; Only_Numeric_Owners = true; }
+NFSv4 { Graceless = $graceless; Grace_Period = 15; Lease_Lifetime = 10; Minor_Versions = 0, 1, 2; RecoveryBackend = fs; RecoveryRoot = $OUT/recovery; Only_Numeric_Owners = true; }
 NFS_KRB5 { Active_krb5 = false; }
 MDCACHE { Entries_HWMark = 300; LRU_Run_Interval = 1; }
 EXPORT_DEFAULTS { Access_Type = RW; Squash = No_Root_Squash; SecType = sys, none; Protocols = 3, 4; Transports = TCP; }
@@ -76,7 +80,7 @@ start_server() {
     mkdir -p "$OUT/recovery"
     # shellcheck disable=SC2016 # for the inner shell
     nsenter -t "$SPACE" -n unshare -m sh -c 'mount -t tmpfs none /run && mkdir -p /run/ganesha && { rpcbind -f & } && n=0 &&
-        until rpcinfo -p 127.0.0.1 >/dev/null 2>&1; do n=$((n + 1)); [ "$n" -lt 100 ] || exit 1; sleep 0.05; done &&
+        until rpcinfo -p 127.0.0.1 >/dev/null 2>&1; do n=$((n + 1)); [ "$n" -lt 200 ] || exit 1; sleep 0.05; done &&
         exec ganesha.nfsd -F -L "$1/ganesha.log" -f "$1/ganesha.conf" -p /run/ganesha/pid' sh "$OUT" >>"$OUT/server.log" 2>&1 &
     SERVER=$!
     local i
@@ -100,8 +104,14 @@ stop_server() {
         sleep 0.1
     done
     wait "$SERVER" 2>/dev/null || true
-    [ -z "$binder" ] || kill "$binder" 2>/dev/null || true
     SERVER=0
+    [ -n "$binder" ] || return 0
+    # The next one needs its port.
+    kill "$binder" 2>/dev/null || true
+    for i in $(seq 100); do
+        inside bash -c 'exec 3<>/dev/tcp/127.0.0.1/111' 2>/dev/null || return 0
+        sleep 0.05
+    done
 }
 
 start_holder() {
@@ -127,6 +137,8 @@ want() {
     [[ "$REPLY" == "$2"* ]] || fail "$3: '$REPLY', not '$2'"
     if [[ "$REPLY" == "error $ESTALE "* ]]; then
         saw "$3: ESTALE"
+    elif [[ "$REPLY" == "error "* ]]; then
+        saw "$3: $(cut -d' ' -f3- <<<"$REPLY")"
     else
         saw "$3: $(cut -c1-19 <<<"$REPLY")"
     fi
@@ -265,8 +277,44 @@ part_b() {
     want "stat file" "ok $object" "its attributes have the same number"
     want "file third b file" ok "its name, by the old handle of the directory"
 
-    step "deleted: the old handles are stale"
+    step "both again, over v4, where the server's end is the end of every open, until the client takes it up again by the handle"
+    saw "libnfs can't, so the client is one of our own, and libnfs looks on"
+    cp "$DATA/victim" "$MNT/hold/four"
     stop_server
+    rm -rf "$OUT/recovery"
+    write_config true
+    start_server
+    local four
+    four="$(stat -c %i "$MNT/hold/four")"
+    want "open4 four $NFS_PORT x/hold/four" ok "hold/four, object $four, opened over v4"
+    want "sum4 four" "ok $(sum "$DATA/victim")" "its content"
+    want "dir lib $HOST/x$V4" ok "libnfs: the root, over v4"
+    want "file lib lib hold/a/b/file" ok "libnfs: hold/a/b/file"
+    want "sum lib" "ok $(sum "$DATA/small")" "libnfs: its content"
+    stop_server
+    restart_daemon
+    start_server
+    want "stat4 four" "ok $four" "the file's number, by its old handle alone"
+    [ "$(asked_by_handle "$four")" -gt 0 ] || fail "the new daemon was not asked for object $four"
+    want "sum4 four" "error $NFS4_STALE_STATE" "its content, by an open that ended"
+    want "reclaim4 four" ok "the open, taken up by the old handle"
+    want "sum4 four" "ok $(sum "$DATA/victim")" "its content"
+    want "put4 four written-over-v4" ok "and it is written"
+    printf %s written-over-v4 | dd of="$DATA/victim" conv=notrunc status=none
+    same "what it wrote, on the mount" "$(sum "$MNT/hold/four")" "$(sum "$DATA/victim")"
+    ask "stat lib"
+    saw "libnfs, of the same restarts: $REPLY"
+    stop_server
+    rm "$MNT/hold/four"
+    restart_daemon
+    start_server
+    want "stat4 four" "error $NFS4_STALE" "deleted meanwhile: its number, by the old handle"
+    want "reclaim4 four" "error $NFS4_STALE" "and the open"
+    stop_server
+    rm -rf "$OUT/recovery"
+    write_config false
+
+    step "deleted: the old handles are stale"
     rm "$MNT/hold/victim"
     rmdir "$MNT/hold/gone"
     restart_daemon
@@ -398,7 +446,7 @@ main() {
     mkdir -p "$MNT" "$(dirname "$IMG")" "$DATA"
     SECONDS=0
     make_space
-    write_config
+    write_config false
     part_a
     part_b
     make_lab
