@@ -69,7 +69,7 @@ internal static class TortureWorker
             }
 
             CrashFault fault = seed == order.PlantSeed ? Enum.Parse<CrashFault>(order.Plant) : CrashFault.None;
-            if (CrashSchedule.Run(seed, CrashLimits.Long, fault, counts, OnState, SamplerOf(order)) is { } text)
+            if (CrashSchedule.Run(seed, CrashLimits.Long, fault, counts, OnState, SamplerOf(order, output)) is { } text)
             {
                 return Fail(new TortureFailure(order.Engine, seed, 1, text));
             }
@@ -78,15 +78,17 @@ internal static class TortureWorker
         return "c " + JsonSerializer.Serialize(counts.ToNames());
     }
 
-    private static CrashSampler? SamplerOf(TortureOrder order) => order.ZdbOneIn == 0 ? null : new CrashSampler(order.ZdbOneIn, directory =>
+    private static CrashSampler? SamplerOf(TortureOrder order, TextWriter output) => order.ZdbOneIn == 0 ? null : new CrashSampler(order.ZdbOneIn, directory =>
     {
+        // It goes on: zdb takes its time, and waits for its turn.
+        output.WriteLine("p 0");
         var info = new ProcessStartInfo(order.Zfslite, ["zdb", directory, "tank"]) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
         using Process process = Process.Start(info)!;
         process.StandardInput.Close();
         Task<string> error = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
+        string said = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        return (process.ExitCode, output + error.GetAwaiter().GetResult());
+        return (process.ExitCode, said + error.GetAwaiter().GetResult());
     });
 
     private static string ServeKmem(TortureOrder order, TextWriter output)
