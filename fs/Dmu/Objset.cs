@@ -69,6 +69,9 @@ public sealed unsafe partial class Objset
 
     internal Dnode GroupUsed { get; }
 
+    /// <summary>Quotas per user and per group, while the file system is mounted for writing.</summary>
+    internal UserQuotas? Quotas { get; set; }
+
     /// <summary>Holds an object. Throws ZfsException: ENOENT if the object is free, EIO.</summary>
     public Dnode HoldObject(ulong obj) =>
         TryHoldObject(obj) ?? throw new ZfsException(Errno.ENOENT, $"object {Id}/{obj} does not exist");

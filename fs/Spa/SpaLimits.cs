@@ -1,4 +1,5 @@
-using ZfsLite.Txn;
+using ZfsLite.Kmem;
+using ZfsLite.Kmem.Spl;
 
 namespace ZfsLite.Fs;
 
@@ -8,6 +9,9 @@ namespace ZfsLite.Fs;
 /// </summary>
 public sealed partial class Spa
 {
+    // One at a time opens an object set to look at the quotas in it. Taken before transactions.
+    private readonly Kmutex _limitMutex = new("spa_limits");
+
     // Datasets with a reservation of either kind, the deepest first. Replaced as a whole.
     private DslDataset[] _reserving = [];
 
@@ -68,6 +72,71 @@ public sealed partial class Spa
         }
     }
 
+    /// <summary>The quota of a user or group in bytes; 0: none. ZfsException: ENOENT, EIO.</summary>
+    public ulong GetUserQuota(string dataset, bool isGroup, uint id) => WithObjset(dataset, os =>
+    {
+        if (os.Quotas is { } mounted)
+        {
+            return mounted.Quota(isGroup, id);
+        }
+
+        using var quotas = new UserQuotas(os);
+        return quotas.Quota(isGroup, id);
+    });
+
+    /// <summary>Bytes that a user or group uses in a dataset, as of the last txg written; 0 if it keeps no such accounts. ZfsException: ENOENT, EIO.</summary>
+    public ulong GetUserUsed(string dataset, bool isGroup, uint id) => WithObjset(dataset, os => UserQuotas.Used(os, isGroup, id));
+
+    /// <summary>
+    /// Sets the quota of a user or group in bytes, 0: none. ZfsException: EOPNOTSUPP if the dataset keeps no accounts per user; ENOENT, EROFS,
+    /// ENOSPC, EDQUOT, EIO.
+    /// </summary>
+    public void SetUserQuota(string dataset, bool isGroup, uint id, ulong bytes)
+    {
+        int error = WithObjset(dataset, os =>
+        {
+            if (os.IsReadOnly)
+            {
+                return Errno.EROFS;
+            }
+
+            if (!os.HasUserAccounting)
+            {
+                throw new ZfsException(Errno.EOPNOTSUPP, $"{dataset} keeps no accounts per user and group, so it can't hold them to quotas");
+            }
+
+            if (os.Quotas is { } mounted)
+            {
+                return mounted.Set(isGroup, id, bytes);
+            }
+
+            using var quotas = new UserQuotas(os);
+            return quotas.Set(isGroup, id, bytes);
+        });
+        RequireStored(error == 0 ? Sync() : error);
+    }
+
+    private T WithObjset<T>(string dataset, Func<Objset, T> use)
+    {
+        using FstransCookie mark = Fstrans.MarkEntry();
+        _limitMutex.Enter();
+        Objset? os = null;
+        try
+        {
+            os = OpenObjset(dataset);
+            return use(os);
+        }
+        finally
+        {
+            if (os is not null)
+            {
+                CloseObjset(os);
+            }
+
+            _limitMutex.Exit();
+        }
+    }
+
     /// <summary>At the open: the limits that stand among the properties. A pool whose accounts do not agree with them is not written.</summary>
     private void LoadLimits()
     {
@@ -89,6 +158,11 @@ public sealed partial class Spa
         catch (ZfsException e)
         {
             ReadOnlyReason ??= $"its quotas and reservations are damaged: {e.Message}";
+        }
+
+        if (UnusedReserved < 0 || UnusedReserved > TotalBytes)
+        {
+            ReadOnlyReason ??= $"its quotas and reservations are damaged: {UnusedReserved} bytes are reserved of {TotalBytes}";
         }
 
         RefreshLimits();

@@ -69,7 +69,12 @@ public sealed partial class Spa
     {
         if (error != 0)
         {
-            throw new ZfsException(error, error == Errno.EROFS ? $"pool '{Name}' is read-only: {ReadOnlyReason}" : $"pool '{Name}' is suspended");
+            throw new ZfsException(error, error switch
+            {
+                Errno.EROFS => $"pool '{Name}' is read-only: {ReadOnlyReason}",
+                Errno.EIO => $"pool '{Name}' is suspended",
+                _ => $"pool '{Name}' can't store it: {ErrnoName.Of(error)}",
+            });
         }
     }
 

@@ -64,6 +64,11 @@ public sealed unsafe partial class Zfsvfs
                 error = SetSize(z!, values.Size, (mask & SetAttrMask.KillSuidgid) != 0);
             }
 
+            if (error == 0 && (mask & (SetAttrMask.Uid | SetAttrMask.Gid)) != 0)
+            {
+                error = MayOwn(z!, mask, values);
+            }
+
             if (error == 0 && (mask & BonusMask) != 0)
             {
                 error = SetBonus(z!, mask, values);

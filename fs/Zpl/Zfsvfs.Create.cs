@@ -149,6 +149,7 @@ public sealed unsafe partial class Zfsvfs
         try
         {
             int error = MayAdd(dz, name, isDirectory);
+            error = error == 0 ? MayMakeIn(dz, cred) : error;
             if (error != 0)
             {
                 return error;
@@ -254,17 +255,12 @@ public sealed unsafe partial class Zfsvfs
         Dnode dn = isDirectory
             ? Zap.Create(_os, DmuOt.DirectoryContents, DmuOt.Znode, bonus, tx, _normFlags)
             : _os.AllocateObject(DmuOt.PlainFileContents, block, DmuOt.Znode, bonus, tx);
-        dz.Lock.Enter();
-        uint parentMode = dz.Mode;
-        var parentGid = (uint)dz.Phys->Gid;
-        dz.Lock.Exit();
-        bool inherits = (parentMode & ZplMode.SetGid) != 0 && !_replayAs.IsGiven;
-        if (inherits && isDirectory)
+        if (isDirectory && InheritsGroup(dz))
         {
             mode |= ZplMode.SetGid;
         }
 
-        InitPhys(dn, new Cred(cred.Uid, inherits ? parentGid : cred.Gid), mode, dz.Object, NewFileFlags, tx);
+        InitPhys(dn, OwnerIn(dz, cred), mode, dz.Object, NewFileFlags, tx);
         var phys = (ZnodePhys*)dn.Bonus;
         if (ZplMode.IsType(mode, ZplMode.Character) || ZplMode.IsType(mode, ZplMode.Block))
         {
@@ -278,6 +274,17 @@ public sealed unsafe partial class Zfsvfs
         }
 
         return dn;
+    }
+
+    private bool InheritsGroup(Znode dz) => (dz.Mode & ZplMode.SetGid) != 0 && !_replayAs.IsGiven;
+
+    /// <summary>Who owns what is made in a directory.</summary>
+    private Cred OwnerIn(Znode dz, in Cred cred)
+    {
+        dz.Lock.Enter();
+        var owner = new Cred(cred.Uid, InheritsGroup(dz) ? (uint)dz.Phys->Gid : cred.Gid);
+        dz.Lock.Exit();
+        return owner;
     }
 
     private static void StoreTarget(Dnode dn, ReadOnlySpan<byte> target, bool isInline, DmuTx tx)

@@ -300,7 +300,8 @@ public sealed unsafe partial class Zfsvfs
                 ulong at = offset + (ulong)done;
                 int n = Math.Min(length - done, WriteChunk - (int)(at % WriteChunk));
                 int grown = GrownBlockSize(z, end);
-                error = grown != 0
+                error = IsOverQuota(z) ? Errno.EDQUOT
+                    : grown != 0
                     ? WriteGrowing(z, at, ref n, grown, source + done, flags)
                     : WriteChunkTo(z, at, n, source + done, flags);
                 done += error == 0 ? n : 0;

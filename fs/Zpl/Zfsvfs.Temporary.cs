@@ -27,7 +27,7 @@ public sealed unsafe partial class Zfsvfs
             int error = GetDirectory(dir, out dz);
             if (error == 0)
             {
-                error = dz!.Unlinked ? Errno.ENOENT : IsImmutable(dz) ? Errno.EPERM : MakeTemporary(cred, dz, mode, out z);
+                error = dz!.Unlinked ? Errno.ENOENT : IsImmutable(dz) ? Errno.EPERM : MayMakeIn(dz, cred) is not 0 and var over ? over : MakeTemporary(cred, dz, mode, out z);
             }
 
             if (error == 0)

@@ -290,6 +290,12 @@ public sealed unsafe partial class Zfsvfs
                 return IsFixed(z) ? Errno.EPERM : old is null ? Errno.ENODATA : Errno.EEXIST;
             }
 
+            // The directory belongs to the file's owner, what is in it to who makes it.
+            if (!remove && (IsOverQuota(cred) || (dir is null && IsOverQuota(z))))
+            {
+                return Errno.EDQUOT;
+            }
+
             tx = DmuTx.Create(_txg);
             HoldXattrChange(z, dir, old, value.Length, remove, tx);
             int error = tx.Assign(Retrying(waited));

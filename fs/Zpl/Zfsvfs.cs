@@ -156,6 +156,8 @@ public sealed unsafe partial class Zfsvfs
     private void DropMemory()
     {
         _cache.Clear();
+        _os.Quotas?.Dispose();
+        _os.Quotas = null;
         _deleteQueue?.Release();
         _deleteQueue = null;
     }
@@ -229,6 +231,7 @@ public sealed unsafe partial class Zfsvfs
             _utf8Only = Optional(master, "utf8only") != 0;
             if (!IsReadOnly)
             {
+                _os.Quotas = new UserQuotas(_os);
                 _deleteQueue = _os.HoldObject(Require(master, "DELETE_QUEUE"));
             }
         }

@@ -10,6 +10,7 @@ public sealed class LimitInteropTests : IDisposable
 {
     private const string Outer = "tank/a", Inner = "tank/a/b";
     private const ulong M = 1 << 20;
+    private static readonly Cred Root = new(0, 0);
     private const string Ours = "used,available,referenced,quota,refquota,reservation,refreservation";
     private readonly string _folder = Directory.CreateTempSubdirectory("zfslite-limits-").FullName;
 
@@ -36,6 +37,90 @@ public sealed class LimitInteropTests : IDisposable
         using var kmem = new KmemScope(64 << 20);
         using PoolReader pool = PoolReader.Open([disk]);
         Assert.Empty(PoolChecker.Run(pool).Findings);
+    }
+
+    [ZfsFuseFact]
+    public void Quotas_of_users_and_groups_are_kept_and_read_by_zfs_fuse()
+    {
+        using (var kmem = new KmemScope(64 << 20))
+        {
+            Save(TestPool.Format(256 << 20));
+        }
+
+        ZfsFuse.Use(_folder, "tank", static (z, _) =>
+        {
+            z.Zfs("create", Outer);
+            z.Zfs("set", "userquota@1234=2M", Outer);
+        });
+        ulong used;
+        using (MemoryVdevIo disk = Load())
+        {
+            using (var p = new ZplPool(disk, Outer))
+            {
+                used = WorkUnderUserQuotas(p);
+            }
+
+            Save(disk);
+        }
+
+        ZfsFuse.Use(_folder, "tank", (z, _) => Assert.Equal(
+            $"{5 * M}\n{M}\n{used}\n",
+            z.Zfs("get", "-Hp", "-o", "value", "userquota@1234,groupquota@500,userused@1234", Outer)));
+        using MemoryVdevIo after = Load();
+        using var scope = new KmemScope(64 << 20);
+        using PoolReader pool = PoolReader.Open([after]);
+        Assert.Empty(PoolChecker.Run(pool).Findings);
+    }
+
+    private static ulong WorkUnderUserQuotas(ZplPool p)
+    {
+        var user = new Cred(1234, 500);
+        Assert.Equal(2 * M, p.Spa.GetUserQuota(Outer, isGroup: false, 1234));
+        ulong mine = p.Make(p.RootDir, "mine", cred: user);
+        ulong others = p.Make(p.RootDir, "others");
+        Assert.Equal(0, FillSynced(p, others, 3 * M));
+        Assert.Equal(Errno.EDQUOT, FillSynced(p, mine, 4 * M));
+        Assert.InRange(p.Spa.GetUserUsed(Outer, isGroup: false, 1234), 2 * M, 3 * M);
+
+        // No file more, and none given: but what others do goes on, and what the user removes.
+        Assert.Equal(Errno.EDQUOT, p.Fs.Create(user, p.RootDir, "m"u8, 0x81A4, 0, default, out _));
+        Assert.Equal(Errno.EDQUOT, p.Fs.Create(user, p.RootDir, "d"u8, 0x41ED, 0, default, out _));
+        Assert.Equal(Errno.EDQUOT, p.Fs.SetXattr(user, others, "user.x"u8, "1"u8, 0));
+        Assert.Equal(Errno.EDQUOT, p.Fs.SetAttr(Root, others, SetAttrMask.Uid, new ZnodeAttr { Uid = 1234 }, out _));
+        Assert.Equal(0, p.Fs.SetAttr(Root, others, SetAttrMask.Gid, new ZnodeAttr { Gid = 500 }, out _));
+        Assert.Equal(0, p.Truncate(mine, M));
+        p.Spa.Sync();
+        Assert.Equal(0, p.Write(mine, M, new byte[512]));
+        p.Spa.SetUserQuota(Outer, isGroup: false, 1234, 5 * M);
+        Assert.Equal(0, FillSynced(p, mine, 3 * M));
+
+        // The group has got the other file, of 3 MiB.
+        p.Spa.SetUserQuota(Outer, isGroup: true, 500, M);
+        Assert.Equal(Errno.EDQUOT, p.Write(mine, 0, new byte[512]));
+        Assert.Equal(Errno.EDQUOT, p.Write(others, 0, new byte[512]));
+        Assert.Equal(0, p.Fs.SetAttr(Root, others, SetAttrMask.Gid, new ZnodeAttr { Gid = 0 }, out _));
+        Assert.Equal(Errno.EDQUOT, p.Fs.SetAttr(Root, others, SetAttrMask.Gid, new ZnodeAttr { Gid = 500 }, out _));
+        Assert.Equal(0, p.Write(others, 0, new byte[512]));
+        p.Judge();
+        Assert.Equal(Errno.EDQUOT, p.Write(mine, 0, new byte[512]));
+        Assert.Equal(M, p.Spa.GetUserQuota(Outer, isGroup: true, 500));
+        p.Spa.Sync();
+        return p.Spa.GetUserUsed(Outer, isGroup: false, 1234);
+    }
+
+    /// <summary>Appends up to a size, each piece on disk and accounted before the next.</summary>
+    private static int FillSynced(ZplPool p, ulong file, ulong size)
+    {
+        var data = new byte[128 << 10];
+        data.AsSpan().Fill(0x71);
+        int error = 0;
+        for (ulong at = p.Stat(file).Size; at < size && error == 0; at += (ulong)data.Length)
+        {
+            error = p.Write(file, at, data);
+            p.Spa.Sync();
+        }
+
+        return error;
     }
 
     /// <summary>Datasets and limits as zfs-fuse makes them.</summary>

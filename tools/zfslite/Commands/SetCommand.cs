@@ -7,7 +7,7 @@ internal static class SetCommand
 {
     internal static Command Build(CommandIo io)
     {
-        var command = new Command("set", "Sets properties of a dataset: atime, compression, checksum, recordsize, copies, sync, logbias.");
+        var command = new Command("set", "Sets properties of a dataset: atime, compression, checksum, recordsize, copies, sync, logbias, quota, refquota, reservation, refreservation, userquota@UID, groupquota@GID.");
         Argument<string[]> words = CommonOptions.Words("target-and-values", "Pool, dataset, mount point or devices, then PROPERTY=VALUE words.");
         Option<string?> dataset = CommonOptions.Dataset();
         command.Arguments.Add(words);

@@ -129,7 +129,8 @@ internal static class OpenPool
     })];
 
     /// <summary>True for the name of a property.</summary>
-    internal static bool IsProperty(string word) => word == "all" || Spa.PropertyNames.Contains(word) || s_fixed.ContainsKey(word);
+    internal static bool IsProperty(string word) => word == "all" || Spa.PropertyNames.Contains(word) || Spa.LimitNames.Contains(word) || PropertyText.ParseUser(word) is not null
+        || s_fixed.ContainsKey(word);
 
     /// <summary>Properties of a dataset, those that can be set and those that cannot.</summary>
     internal static List<PropertyRow> Get(Spa spa, string? dataset, IReadOnlyList<string> names)
@@ -138,11 +139,18 @@ internal static class OpenPool
         DatasetInfo info = spa.ListDatasets().FirstOrDefault(d => d.Name == full)
             ?? throw new CliException($"there is no dataset {full}", $"see what there is: zfslite list {spa.Name}");
         var rows = new List<PropertyRow>();
-        foreach (string name in names.Count > 0 ? names : [.. Spa.PropertyNames.Concat(s_fixed.Keys).Order(StringComparer.Ordinal)])
+        foreach (string name in names.Count > 0 ? names : [.. Spa.PropertyNames.Concat(Spa.LimitNames).Concat(s_fixed.Keys).Order(StringComparer.Ordinal)])
         {
             if (s_fixed.TryGetValue(name, out Func<DatasetInfo, string>? text))
             {
                 rows.Add(new PropertyRow { Dataset = full, Property = name, Value = text(info) });
+                continue;
+            }
+
+            if (LimitOf(spa, full, name) is { } bytes)
+            {
+                bool given = bytes != 0 && PropertyText.IsLimit(name);
+                rows.Add(new PropertyRow { Dataset = full, Property = name, Value = PropertyText.ParseUser(name) is { IsUsed: true } ? ByteSize.Format((long)bytes) : PropertyText.FormatLimit(bytes), Source = given ? "local" : "-" });
                 continue;
             }
 
@@ -158,6 +166,27 @@ internal static class OpenPool
     {
         string full = DatasetName.Full(spa.Name, dataset);
         var checkedValues = values.Select(v => (v.Key, Value: PropertyText.Normalise(v.Key, v.Value))).ToList();
-        checkedValues.ForEach(v => spa.SetProperty(full, v.Key, v.Value));
+        foreach ((string name, string value) in checkedValues)
+        {
+            if (PropertyText.ParseUser(name) is { } user)
+            {
+                spa.SetUserQuota(full, user.IsGroup, user.Id, PropertyText.LimitBytes(value));
+            }
+            else if (PropertyText.IsLimit(name))
+            {
+                spa.SetLimit(full, name, PropertyText.LimitBytes(value));
+            }
+            else
+            {
+                spa.SetProperty(full, name, value);
+            }
+        }
     }
+
+    /// <summary>Bytes of a quota or reservation, or of what a user or group uses; null if the name is none of these.</summary>
+    private static ulong? LimitOf(Spa spa, string dataset, string name) =>
+        Spa.LimitNames.Contains(name) ? spa.GetLimit(dataset, name)
+        : PropertyText.ParseUser(name) is not { } user ? null
+        : user.IsUsed ? spa.GetUserUsed(dataset, user.IsGroup, user.Id)
+        : spa.GetUserQuota(dataset, user.IsGroup, user.Id);
 }
