@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Spectre.Console;
 
 namespace ZfsLite.Torture;
@@ -13,9 +12,6 @@ internal static class TortureCommand
     internal const int ExitUsage = 2;
     internal const int ExitInterrupted = 130;
 
-    private const long SchedulesByDefault = 1_000_000;
-    private const long StatesByDefault = 1_000_000;
-    private const long ImagesByDefault = 100_000;
     private const int MostWorkers = 16;
     private const ulong SeedMax = long.MaxValue;
 
@@ -43,6 +39,9 @@ internal static class TortureCommand
     };
 
     private static readonly Option<bool> s_resume = new("--resume") { Description = "Goes on where the last run was, with what it was asked for." };
+    /// <summary>What the run of all kinds gives to each.</summary>
+    internal static readonly Option<bool> GoOn = new("--go-on") { Description = "As --resume, or from the beginning if there is nothing to go on from; ends with the time alone.", Hidden = true };
+
     private static readonly Option<string> s_state = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-kmem.json" };
     private static readonly Option<string> s_crashState = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-crash.json" };
     private static readonly Option<string> s_imageState = new("--state") { Description = "The file that it goes on from.", DefaultValueFactory = static _ => "artifacts/torture-images.json" };
@@ -59,18 +58,18 @@ internal static class TortureCommand
         s_plant.AcceptOnlyFromAmong([.. Enum.GetNames<SlabFault>(), .. Enum.GetNames<CrashFault>()]);
         var kmem = new Command("kmem", "Random schedules of both slab engines in the simulator, against a model: no object twice, none lost, counters exact, reserves for the entitled alone, KM_NOSLEEP never waits.")
         {
-            s_schedules, s_minutes, s_seed, s_engine, s_resume, s_state, s_workers, s_plant, s_plantSeed,
+            s_schedules, s_minutes, s_seed, s_engine, s_resume, GoOn, s_state, s_workers, s_plant, s_plantSeed,
         };
         kmem.SetAction(Kmem);
         var crash = new Command("crash", "Crashes of the whole stack after every write and every flush, against a journal: what was acknowledged is there, every name is old or new, the pool is clean.")
         {
-            s_states, s_crashSchedules, s_minutes, s_seed, s_zdb, s_zfslite, s_resume, s_crashState, s_workers, s_plant, s_plantSeed,
+            s_states, s_crashSchedules, s_minutes, s_seed, s_zdb, s_zfslite, s_resume, GoOn, s_crashState, s_workers, s_plant, s_plantSeed,
         };
         crash.SetAction(Crash);
         s_pool.AcceptOnlyFromAmong([.. ImagePools.Names, "all"]);
         var images = new Command("images", "Hostile images, most of them with checksums that are right again: opened, listed, read, written, checked. Errors only, in bounded time and memory.")
         {
-            s_images, s_minutes, s_seed, s_pool, s_resume, s_imageState, s_workers,
+            s_images, s_minutes, s_seed, s_pool, s_resume, GoOn, s_imageState, s_workers,
         };
         images.SetAction(Images);
         var root = new RootCommand("Long runs of what the tests do in short.") { kmem, crash, images, KillCommand.Build() };
@@ -93,21 +92,26 @@ internal static class TortureCommand
             return Usage("it takes a kind, or --minutes (more than 0) for all of them.");
         }
 
-        var results = new List<(string Kind, int Code)>();
+        int worst = ExitOk;
         string share = (minutes.Value / root.Subcommands.Count).ToString(CultureInfo.InvariantCulture);
         foreach (Command kind in root.Subcommands)
         {
-            int code = root.Parse([kind.Name, "--minutes", share]).Invoke();
-            results.Add((kind.Name, code));
+            int code = root.Parse([kind.Name, "--minutes", share, GoOn.Name]).Invoke();
+            if (code != ExitOk)
+            {
+                worst = worst is ExitOk ? code : worst;
+                Console.WriteLine($"torture: {kind.Name} {code switch { ExitInterrupted => "was interrupted", ExitUsage => "could not be run", _ => "FAILED" }}");
+            }
+
             if (code == ExitInterrupted)
             {
                 break;
             }
         }
 
-        Console.WriteLine("torture: " + string.Join(", ", results.Select(static r =>
-            $"{r.Kind} {r.Code switch { ExitOk => "passed", ExitInterrupted => "interrupted", ExitUsage => "could not be run", _ => "FAILED" }}")));
-        return results.Find(static r => r.Code != ExitOk).Code;
+        TortureSummary.All.ForEach(static s => Console.WriteLine($"torture: {s}"));
+        Console.WriteLine($"torture: {(worst switch { ExitOk => "passed", ExitInterrupted => "interrupted", _ => "FAILED" })}; goes on where each kind is with: ./fuse-test.sh torture --minutes {minutes.Value.ToString(CultureInfo.InvariantCulture)}");
+        return worst;
     }
 
     private static int Kmem(ParseResult parsed)
@@ -118,7 +122,7 @@ internal static class TortureCommand
             Torture = TortureSettings.Kmem,
             Engines = Engines(parsed.GetValue(s_engine)!),
             FirstSeed = parsed.GetValue(s_seed),
-            Schedules = schedules ?? (parsed.GetValue(s_minutes) is null ? SchedulesByDefault : null),
+            Schedules = schedules ?? (parsed.GetValue(s_minutes) is null ? TortureSettings.KmemAim : null),
             StateFile = parsed.GetValue(s_state)!,
             Workers = parsed.GetValue(s_workers),
         });
@@ -140,7 +144,7 @@ internal static class TortureCommand
             Engines = [TortureSettings.Crash],
             FirstSeed = parsed.GetValue(s_seed),
             Schedules = schedules,
-            States = parsed.GetValue(s_states) ?? (schedules is null && parsed.GetValue(s_minutes) is null ? StatesByDefault : null),
+            States = parsed.GetValue(s_states) ?? (schedules is null && parsed.GetValue(s_minutes) is null ? TortureSettings.CrashAim : null),
             ZdbOneIn = zdb,
             Zfslite = zfslite,
             StateFile = parsed.GetValue(s_crashState)!,
@@ -156,7 +160,7 @@ internal static class TortureCommand
             Torture = TortureSettings.Images,
             Engines = pool == "all" ? ImagePools.Names : [pool],
             FirstSeed = parsed.GetValue(s_seed),
-            Schedules = parsed.GetValue(s_images) ?? (parsed.GetValue(s_minutes) is null ? ImagesByDefault : null),
+            Schedules = parsed.GetValue(s_images) ?? (parsed.GetValue(s_minutes) is null ? TortureSettings.ImagesAim : null),
             StateFile = parsed.GetValue(s_imageState)!,
             Workers = parsed.GetValue(s_workers),
         });
@@ -179,7 +183,7 @@ internal static class TortureCommand
         settings = settings with
         {
             Time = minutes is { } m ? TimeSpan.FromMinutes(m) : null,
-            Resume = parsed.GetValue(s_resume),
+            Resume = parsed.GetValue(s_resume) || parsed.GetValue(GoOn),
             Plant = parsed.GetValue(s_plant) ?? nameof(SlabFault.None),
             PlantSeed = parsed.GetValue(s_plantSeed),
         };
@@ -188,39 +192,41 @@ internal static class TortureCommand
             return Torture(settings, null);
         }
 
-        TortureState? state;
+        TortureState? state = null;
+        string? reason = null;
         try
         {
             state = TortureState.Read(settings.StateFile);
+            reason = state?.WhyNot(settings.Torture) ?? (state is null ? $"there is nothing to go on from: {settings.StateFile} does not exist" : null);
         }
         catch (InvalidDataException e)
         {
-            return Usage(e.Message, settings.Torture);
+            reason = e.Message;
         }
 
-        if (state is null)
+        if (parsed.GetValue(GoOn))
         {
-            return Usage($"there is nothing to go on from: {settings.StateFile} does not exist", settings.Torture);
+            bool fits = reason is null && state!.Engines.SequenceEqual(settings.Engines);
+            return Torture(settings with { FirstSeed = fits ? state!.FirstSeed : settings.FirstSeed }, fits ? state : null);
         }
 
-        string build = TortureState.CurrentBuild(settings.Torture);
-        if (state.Torture != settings.Torture || state.Build != build)
+        if (reason is not null)
         {
-            return Usage($"{settings.StateFile} is of another build (torture {state.Torture}, {state.Build}; this is torture {settings.Torture}, {build}): begin anew, without --resume, from --seed {state.NextSeed} perhaps", settings.Torture);
+            return Usage(reason, settings.Torture);
         }
 
         return Torture(
             settings with
             {
-                Engines = state.Engines,
+                Engines = state!.Engines,
                 FirstSeed = state.FirstSeed,
                 Schedules = parsed.GetValue(settings.Torture switch
                 {
                     TortureSettings.Crash => s_crashSchedules,
                     TortureSettings.Images => s_images,
                     _ => s_schedules,
-                }) ?? state.Schedules,
-                States = settings.CountsStates ? parsed.GetValue(s_states) ?? state.States : null,
+                }) ?? state.Schedules ?? (minutes is null && !settings.CountsStates ? settings.Aim : null),
+                States = settings.CountsStates ? parsed.GetValue(s_states) ?? state.States ?? (minutes is null && state.Schedules is null ? settings.Aim : null) : null,
             },
             state);
     }
@@ -229,16 +235,8 @@ internal static class TortureCommand
     {
         using var torture = new TortureRun(settings, state);
         string name = $"torture {settings.Torture}";
-        bool interrupted = false;
-        void Interrupt(PosixSignalContext context)
-        {
-            context.Cancel = true;
-            interrupted = true;
-            torture.Stop();
-        }
-
-        using PosixSignalRegistration first = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
-        using PosixSignalRegistration second = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+        using var interrupt = new TortureInterrupt(torture.Stop, torture.Abort);
+        long before = torture.Done;
         Console.WriteLine(
             $"{name}: {string.Join(" and ", torture.State.Engines)}, {(settings.States is { } s ? $"{s:N0} states" : settings.Schedules is { } n ? $"{n:N0} schedules" : "no end")} from seed {settings.FirstSeed}"
             + $"{(state is null ? string.Empty : $", going on from seed {state.NextSeed}")}, {settings.Workers} processes, {torture.State.Build}");
@@ -246,6 +244,7 @@ internal static class TortureCommand
         TortureProgress.Watch(torture, settings, torture.Start());
         torture.Save();
         TortureProgress.Print(torture, settings);
+        TortureSummary.All.Add(new TortureSummary(settings.Torture, settings.Unit, torture.Done - before, torture.Elapsed.TotalSeconds, torture.Done, settings.Aim, torture.State.Failure?.Command));
         if (torture.State.Failure is { } failure)
         {
             Console.WriteLine($"{name}: FAILED on {failure.Engine}, seed {failure.Seed}: {failure.Text}");
@@ -254,7 +253,7 @@ internal static class TortureCommand
             return ExitFailure;
         }
 
-        if (interrupted)
+        if (interrupt.HasCome)
         {
             Console.WriteLine($"{name}: interrupted; it goes on with: ./fuse-test.sh {name} --resume");
             return ExitInterrupted;

@@ -61,7 +61,7 @@ internal static class TortureProgress
 
         AnsiConsole.Write(table);
         Console.WriteLine(
-            $"seeds {torture.State.FirstSeed} to {torture.State.NextSeed - 1}, {torture.Done:N0} {(settings.CountsStates ? "states" : settings.Torture == TortureSettings.Images ? "images" : "schedules")} in {torture.State.Seconds:0} s ({torture.Done / Math.Max(torture.State.Seconds, 0.001):N0}/s), "
+            $"seeds {torture.State.FirstSeed} to {torture.State.NextSeed - 1}, {torture.Done:N0} {settings.Unit} in {torture.State.Seconds:0} s ({torture.Done / Math.Max(torture.State.Seconds, 0.001):N0}/s), "
             + $"state in {settings.StateFile}");
     }
 

@@ -84,6 +84,13 @@ internal sealed class TortureRun : IDisposable
         }
     }
 
+    /// <summary>Ends the workers where they are: what they were at is done again by the run that goes on.</summary>
+    internal void Abort()
+    {
+        Stop();
+        _processes.ForEach(static p => p.Abort());
+    }
+
     /// <summary>Ends workers whose schedule never does. To be called now and then.</summary>
     internal void EndHung() => _processes.ForEach(static p => p.EndIfHung());
 

@@ -12,6 +12,9 @@ internal sealed record TortureSettings
     /// <summary>Hostile images. Its engines are the clean pools that they are made from.</summary>
     internal const string Images = "images";
 
+    /// <summary>How many the long forms do: schedules, states, images.</summary>
+    internal const long KmemAim = 1_000_000, CrashAim = 1_000_000, ImagesAim = 100_000;
+
     /// <summary>kmem, crash or images.</summary>
     public required string Torture { get; init; }
 
@@ -54,8 +57,14 @@ internal sealed record TortureSettings
     /// <summary>Progress is counted in states, not in schedules.</summary>
     public bool CountsStates => Torture == Crash;
 
+    /// <summary>How many the long form does.</summary>
+    public long Aim => Torture switch { Crash => CrashAim, Images => ImagesAim, _ => KmemAim };
+
+    /// <summary>What is counted.</summary>
+    public string Unit => Torture switch { Crash => "states", Images => "images", _ => "schedules" };
+
     /// <summary>Seeds that a worker is given at a time: some seconds' work.</summary>
-    public int OrderSeeds => Torture == Crash ? 1 : 200;
+    public int OrderSeeds => Torture switch { Crash => 1, Images => 25, _ => 200 };
 
     /// <summary>The seed behind the last one, rounded up to whole seeds.</summary>
     public ulong EndSeed => Schedules is { } n ? FirstSeed + (ulong)((n + Engines.Count - 1) / Engines.Count) : ulong.MaxValue;

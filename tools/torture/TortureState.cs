@@ -51,6 +51,10 @@ internal sealed record TortureState
         return $"{commit} kmem {Id(typeof(Kmem.KmemSystem).Assembly)}{fs} torture {Id(tool)}";
     }
 
+    /// <summary>Why this build can't go on from it; null: it can.</summary>
+    internal string? WhyNot(string torture) => CurrentBuild(torture) is var build && Torture == torture && Build == build ? null
+        : $"the state is of another build (torture {Torture}, {Build}; this is torture {torture}, {build}): begin anew, without --resume, from --seed {NextSeed} perhaps";
+
     /// <summary>Reads a file; null: there is none.</summary>
     /// <exception cref="InvalidDataException">It is no state.</exception>
     internal static TortureState? Read(string path)

@@ -21,8 +21,9 @@ internal static class TortureWorker
         // Before the simulator, which keeps all its threads on the processor that it finds itself on.
         Pin(cpu);
 
-        // A Ctrl-C is for whoever gives the orders.
-        using PosixSignalRegistration ignored = PosixSignalRegistration.Create(PosixSignal.SIGINT, static c => c.Cancel = true);
+        // A Ctrl-C is for whoever gives the orders, and so is the end of a whole group of processes.
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, static c => c.Cancel = true);
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, static c => c.Cancel = true);
         using var output = new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true };
         try
         {

@@ -44,23 +44,43 @@ public sealed partial class TortureKmemTests : IDisposable
         Assert.Equal(Counts(whole), Counts(StateFile));
     }
 
-    [Fact]
-    public void Ctrl_c_saves_prints_the_counts_and_says_how_to_go_on()
+    [Theory]
+    [InlineData("INT")]
+    [InlineData("TERM")]
+    public void A_signal_to_it_and_its_workers_saves_prints_the_counts_and_says_how_to_go_on(string signal)
     {
         using Process process = Start(["kmem", "--engine", "spl", "--state", StateFile]);
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         Until(() => File.Exists(StateFile) && Next(StateFile) > 1, "the first seeds are done");
-        using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
+        string[] workers = File.ReadAllText($"/proc/{process.Id}/task/{process.Id}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        using (Process kill = Process.Start("kill", [$"-{signal}", .. workers, $"{process.Id}"]))
         {
             kill.WaitForExit();
         }
 
         Assert.True(process.WaitForExit(LimitSeconds * 1000), "it goes on in spite of SIGINT");
         Assert.Equal(130, process.ExitCode);
+        Assert.DoesNotContain("FAILED", output.Result, StringComparison.Ordinal);
         Assert.Contains("schedules in", output.Result, StringComparison.Ordinal);
         Assert.Contains("emergency objects", output.Result, StringComparison.Ordinal);
         Assert.Contains("it goes on with: ./fuse-test.sh torture kmem --resume", output.Result, StringComparison.Ordinal);
         Assert.Contains($"seeds 1 to {Next(StateFile) - 1},", output.Result, StringComparison.Ordinal);
+    }
+
+    /// <summary>What the run of all kinds does with each.</summary>
+    [Fact]
+    public void A_run_that_goes_on_begins_where_there_is_nothing_and_else_where_it_was()
+    {
+        string[] what = ["kmem", "--go-on", "--minutes", "0.02", "--state", StateFile];
+        Assert.Equal(0, Run(what).Exit);
+        ulong at = Next(StateFile);
+        Assert.True(at > 1);
+        (int exit, string text) = Run(what);
+        Assert.Equal(0, exit);
+        Assert.Contains($"no end from seed 1, going on from seed {at},", text, StringComparison.Ordinal);
+        Assert.True(Next(StateFile) > at);
+        File.WriteAllText(StateFile, BuildOf().Replace(File.ReadAllText(StateFile), "\"build\": \"another\""));
+        Assert.DoesNotContain("going on", Run(what).Output, StringComparison.Ordinal);
     }
 
     [Theory]

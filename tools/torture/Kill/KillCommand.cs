@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Spectre.Console;
 
 namespace ZfsLite.Torture;
@@ -23,7 +22,7 @@ internal static class KillCommand
     {
         var command = new Command("kill", "kill -9 of the daemon at random moments, under a mail spool and fio with fsync, against a journal of what was acknowledged.")
         {
-            s_kills, s_minutes, s_seed, s_resume, s_state, s_zfslite, s_directory,
+            s_kills, s_minutes, s_seed, s_resume, TortureCommand.GoOn, s_state, s_zfslite, s_directory,
         };
         command.SetAction(Run);
         return command;
@@ -46,26 +45,28 @@ internal static class KillCommand
 
         KillState? state = null;
         string file = parsed.GetValue(s_state)!;
-        if (parsed.GetValue(s_resume))
+        bool goOn = parsed.GetValue(TortureCommand.GoOn);
+        if (goOn || parsed.GetValue(s_resume))
         {
+            string? reason;
             try
             {
                 state = KillState.Read(file);
+                reason = state is null ? $"there is nothing to go on from: {file} does not exist."
+                    : state.Build != KillState.CurrentBuild() ? $"{file} is of another build ({state.Build}; this is {KillState.CurrentBuild()}): begin anew, without --resume."
+                    : null;
             }
             catch (InvalidDataException e)
             {
-                return Usage(e.Message + ".");
+                reason = e.Message + ".";
             }
 
-            if (state is null)
+            if (reason is not null && !goOn)
             {
-                return Usage($"there is nothing to go on from: {file} does not exist.");
+                return Usage(reason);
             }
 
-            if (state.Build != KillState.CurrentBuild())
-            {
-                return Usage($"{file} is of another build ({state.Build}; this is {KillState.CurrentBuild()}): begin anew, without --resume.");
-            }
+            state = reason is null ? state : null;
         }
 
         return Run(
@@ -74,7 +75,7 @@ internal static class KillCommand
                 Zfslite = zfslite,
                 Directory = parsed.GetValue(s_directory) is { } directory ? Path.GetFullPath(directory) : Directory.CreateTempSubdirectory("zfslite-kill-").FullName,
                 Seed = state?.Seed ?? parsed.GetValue(s_seed),
-                Kills = kills ?? (state is not null ? state.Kills : minutes is null ? KillsByDefault : null),
+                Kills = kills ?? (goOn ? null : state?.Kills ?? (minutes is null ? KillsByDefault : null)),
                 Time = minutes is { } m ? TimeSpan.FromMinutes(m) : null,
                 StateFile = file,
             },
@@ -84,16 +85,8 @@ internal static class KillCommand
     private static int Run(KillSettings settings, KillState? state)
     {
         using var run = new KillRun(settings, state);
-        bool interrupted = false;
-        void Interrupt(PosixSignalContext context)
-        {
-            context.Cancel = true;
-            interrupted = true;
-            run.Stop();
-        }
-
-        using PosixSignalRegistration first = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
-        using PosixSignalRegistration second = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+        using var interrupt = new TortureInterrupt(run.Stop, run.Stop);
+        (long before, double secondsBefore) = (run.State.Done, run.State.Seconds);
         Console.WriteLine(
             $"torture kill: {(settings.Kills is { } n ? $"{n:N0} kills" : "no end")}, seed {settings.Seed}{(state is null ? "" : $", going on after {state.Done:N0} kills")}, "
             + $"in {settings.Directory}, {run.State.Build}{(FioLoad.IsThere ? "" : "; fio is not installed, and left out")}");
@@ -114,6 +107,7 @@ internal static class KillCommand
 
         AnsiConsole.Write(table);
         Console.WriteLine($"{run.State.Seconds:0} s, state in {settings.StateFile}");
+        TortureSummary.All.Add(new TortureSummary("kill", "kills", run.State.Done - before, run.State.Seconds - secondsBefore, run.State.Done, KillsByDefault, run.State.Failure));
         if (!good)
         {
             Console.WriteLine($"torture kill: FAILED, seed {settings.Seed}, after {run.State.Done:N0} kills: {run.State.Failure}");
@@ -121,8 +115,8 @@ internal static class KillCommand
             return TortureCommand.ExitFailure;
         }
 
-        Console.WriteLine(interrupted ? "torture kill: interrupted; it goes on with: ./fuse-test.sh torture kill --resume" : "torture kill: passed");
-        return interrupted ? TortureCommand.ExitInterrupted : TortureCommand.ExitOk;
+        Console.WriteLine(interrupt.HasCome ? "torture kill: interrupted; it goes on with: ./fuse-test.sh torture kill --resume" : "torture kill: passed");
+        return interrupt.HasCome ? TortureCommand.ExitInterrupted : TortureCommand.ExitOk;
     }
 
     private static int Usage(string what)

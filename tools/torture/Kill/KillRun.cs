@@ -14,6 +14,7 @@ internal sealed class KillRun : IDisposable
     private const int Spools = 2;
     private const int JoinSecondsMax = 60;
     private const int MountKillsOneIn = 4;
+    private const int SignalMs = 300;
 
     private readonly KillSettings _settings;
     private readonly KillState _state;
@@ -64,9 +65,10 @@ internal sealed class KillRun : IDisposable
         }
         catch (Exception e) when (e is KillFailureException or IOException or UnauthorizedAccessException)
         {
+            // An interrupt from the keyboard reaches the commands that are run too, and perhaps sooner.
+            Thread.Sleep(SignalMs);
             if (_stop)
             {
-                // An interrupt from the keyboard reaches the commands that are run, too.
                 Save();
                 return true;
             }
@@ -81,6 +83,10 @@ internal sealed class KillRun : IDisposable
     {
         _fio?.Dispose();
         _daemon.Dispose();
+        if (_stop && Directory.Exists(_settings.Directory))
+        {
+            Directory.Delete(_settings.Directory, recursive: true);
+        }
     }
 
     private void RunPool(Action<string> say)

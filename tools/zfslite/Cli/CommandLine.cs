@@ -85,8 +85,8 @@ public static class CommandLine
         root.Subcommands.Add(RemoveCommand.Build());
         root.Subcommands.Add(MountCommand.Build(io));
         root.Subcommands.Add(UnmountCommand.Build(io));
-        root.Subcommands.Add(SyncCommand.Build(io));
-        root.Subcommands.Add(ClearCommand.Build(io));
+        root.Subcommands.Add(TellCommand.BuildSync());
+        root.Subcommands.Add(TellCommand.BuildClear());
         root.Subcommands.Add(StatusCommand.Build(io));
         root.Subcommands.Add(ListCommand.Build(io));
         root.Subcommands.Add(GetCommand.Build(io));
