@@ -16,7 +16,7 @@ namespace ZfsLite.Fs;
 /// are a sequence per object, and join the other when that object is committed, or renamed: so a file that was written and renamed is never found
 /// renamed and empty. Records of an object that is gone are passed over in replay.</para>
 /// <para>The chain. A block holds the pointer of the next one, which is allocated before it is written; so the last block is always one
-/// that was never written, and a commit needs one write and one flush. The first block hangs on the head in the object set's block, so
+/// that was never written. A commit needs one write through; with more blocks or data in their places, writes and a flush. The first block hangs on the head in the object set's block, so
 /// the first commit after a mount waits for a txg. A block is freed by the sync thread (Sync), with the head moved in the same txg.</para>
 /// <para>Group commit. One committer at a time writes, for all who asked by then. Who comes meanwhile leaves its request (an FSYNC of the
 /// kernel's, <see cref="FsyncWaiter"/>) or waits. A writer that may stay goes on while there are requests that were left; any other does its own
