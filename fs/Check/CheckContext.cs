@@ -147,7 +147,7 @@ internal sealed unsafe class CheckContext
         return any;
     }
 
-    private bool IsOnMissing(in Dva dva) => dva.Vdev < (uint)Pool.Vdevs.Count && Pool.IsMissing((int)dva.Vdev);
+    internal bool IsOnMissing(in Dva dva) => dva.Vdev < (uint)Pool.Vdevs.Count && Pool.IsMissing((int)dva.Vdev);
 
     private bool ReferGang(string dataset, ulong obj, in Blkptr bp, int copy, int depth)
     {

@@ -53,7 +53,13 @@ internal sealed unsafe class ZilWalker
         while (!chain.IsBad && chain.MoveNext() && (claimed ? chain.BlockSeq <= header.ClaimBlockSeq : chain.Bp.Birth <= _ctx.Pool.Uberblock.Txg))
         {
             Blocks++;
-            if (!_ctx.Refer(_dataset, 0, chain.Bp) || !chain.Read())
+            bool good = _ctx.Refer(_dataset, 0, chain.Bp);
+            if (_ctx.IsOnMissing(chain.Bp.Dva0))
+            {
+                return;
+            }
+
+            if (!good || !chain.Read())
             {
                 break;
             }
