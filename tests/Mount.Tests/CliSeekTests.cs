@@ -11,7 +11,7 @@ public sealed class CliSeekTests : IDisposable
 
     /// <summary>
     /// The sync thread is held; direct writes, one at a time, use up what may be dirty, and then the one page that the seek asks for
-    /// has to wait too.
+    /// has to wait too. The arena is large enough for more requests that may wait than the few that other tests make the kernel send (FORGETs).
     /// </summary>
     [FuseFact]
     public void A_daemon_killed_while_it_waits_for_pages_is_gone_at_once_and_nobody_hangs()
@@ -24,13 +24,13 @@ public sealed class CliSeekTests : IDisposable
         _m.Unmount();
         const string seek = "import os,sys; f=os.open(sys.argv[1],os.O_RDWR); os.write(f,b\"x\"); os.lseek(f,0,os.SEEK_HOLE)";
         string output = _m.Shell($$"""
-            ZFSLITE_TEST_HOLD_SYNC={{hold}} {{zfslite}} mount {{_m.Image}} {{_m.Mnt}} --memory 64M > {{_m.Files.File("log")}} 2>&1 & daemon=$!
+            ZFSLITE_TEST_HOLD_SYNC={{hold}} {{zfslite}} mount {{_m.Image}} {{_m.Mnt}} --memory 128M > {{_m.Files.File("log")}} 2>&1 & daemon=$!
             for i in $(seq 200); do mountpoint -q {{_m.Mnt}} && break; sleep 0.05; done
             dd if=/dev/urandom of={{_m.Mnt}}/f bs=64k count=2000 oflag=direct 2> /dev/null & writer=$!
-            sleep 3
+            sleep 5
             python3 -c '{{seek}}' {{_m.Mnt}}/g 2> /dev/null & seeker=$!
             flush=
-            for i in $(seq 100); do
+            for i in $(seq 300); do
                 for t in /proc/$daemon/task/*; do
                     [ "$(cat $t/comm)" != fuse_pages ] || flush=$(awk '/^State/ { print $2 }' $t/status)
                 done
